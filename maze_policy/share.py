@@ -1,0 +1,27 @@
+"""Find the files that ship beside the code: config, launch, Gazebo models.
+
+The same call works in a source tree, after `pip install`, and in a colcon workspace, without ROS.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+PACKAGE = 'maze_introspection'
+
+
+def share_path(relative: str) -> Path:
+    """Path of a shipped file, such as `config/maze.yaml`.
+
+    Raises:
+        FileNotFoundError: naming every folder that was looked in.
+    """
+    roots = [Path(__file__).resolve().parent.parent]
+    roots += [Path(prefix) / 'share' / PACKAGE for prefix in os.environ.get('AMENT_PREFIX_PATH', '').split(':') if prefix]
+    roots.append(Path(sys.prefix) / 'share' / PACKAGE)
+    for root in roots:
+        if (root / relative).exists():
+            return root / relative
+    raise FileNotFoundError(f'{relative} of {PACKAGE} is in none of: {", ".join(map(str, roots))}')

@@ -1,0 +1,77 @@
+"""ament_python package; name, version, description and licence come from package.xml."""
+
+from pathlib import Path
+from xml.etree import ElementTree
+
+from setuptools import find_packages, setup
+
+package = ElementTree.parse(Path(__file__).parent / 'package.xml').getroot()
+name = package.findtext('name')
+
+
+def shipped(folder: str) -> list[tuple[str, list[str]]]:
+    """data_files entries for every file below a top-level folder."""
+    files = sorted(path for path in Path(folder).rglob('*') if path.is_file() and '__pycache__' not in path.parts)
+    return [(f'share/{name}/{path.parent}', [str(path)]) for path in files]
+
+
+# What the analysis needs on a laptop without ROS. `policy` adds playing and training, `ros` the ROS 2 wheels for a
+# machine without a ROS distribution, `test` what `make test` uses. Exact versions: constraints.txt.
+analysis = ['matplotlib', 'mcap', 'numpy', 'pandas', 'pyarrow', 'pyyaml', 'rosbags', 'setuptools', 'tqdm']
+policy = ['gymnasium', 'numba', 'opencv-python-headless', 'safetensors', 'torch']
+ros = [
+    'cv-bridge',
+    'ros-diagnostic-msgs',
+    'ros-geometry-msgs',
+    'ros-rcl-interfaces',
+    'ros-rclpy',
+    'ros-rmw-fastrtps-cpp',
+    'ros-sensor-msgs',
+    'ros-std-msgs',
+    'ros-std-srvs',
+]
+test = [
+    'captum',
+    'colcon-common-extensions',
+    'hypothesis',
+    'mujoco',
+    'mypy',
+    'pandas-stubs',
+    'pytest',
+    'pytest-xdist',
+    'ruff',
+    'types-PyYAML',
+    'types-tqdm',
+]
+
+setup(
+    name=name,
+    version=package.findtext('version'),
+    description=package.findtext('description'),
+    license=package.findtext('license'),
+    maintainer=package.findtext('maintainer'),
+    maintainer_email=package.find('maintainer').get('email'),
+    python_requires='>=3.10',
+    packages=find_packages(include=['maze_policy*', 'maze_introspection*']),
+    package_data={'maze_policy': ['checkpoints/*']},
+    data_files=[
+        ('share/ament_index/resource_index/packages', [f'resource/{name}']),
+        (f'share/{name}', ['package.xml']),
+        *shipped('config'),
+        *shipped('launch'),
+    ],
+    zip_safe=False,
+    install_requires=analysis,
+    extras_require={'policy': policy, 'ros': ros, 'test': test},
+    entry_points={
+        'console_scripts': [
+            'maze-policy = maze_policy.cli:main',
+            'maze-introspection = maze_introspection.cli:main',
+            'simulator_node = maze_policy.simulator_node:main',
+            'policy_node = maze_policy.policy_node:main',
+            'introspection_node = maze_introspection.introspection_node:main',
+            'recorder_node = maze_introspection.recorder_node:main',
+        ],
+        'gymnasium.envs': ['maze_introspection = maze_policy.environment:register'],
+    },
+)
