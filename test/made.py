@@ -1,0 +1,55 @@
+"""Recordings made up for tests: random, but the LSTM recurrence holds wherever nothing was broken on purpose."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from maze_introspection.recording import Recording
+from maze_policy.maze import load_maze
+
+STEP_NS = 33_333_333
+
+
+def lstm_steps(steps: int, channels: int, seed: int, resets: tuple[int, ...] = (0,)):
+    """Gates (T, 4, n_l), hidden and cell (T, n_l) of an LSTM driven by slow random noise, float32."""
+    rng = np.random.default_rng(seed)
+    drive = np.cumsum(rng.normal(size=(steps, 4, channels)), axis=0) / 3 + rng.normal(size=(4, channels))
+    gates = (1 / (1 + np.exp(-drive))).astype(np.float32)
+    gates[:, 2] = np.tanh(drive[:, 2])
+    hidden, cell = np.empty((2, steps, channels), dtype=np.float32)
+    c = np.zeros(channels, dtype=np.float32)
+    for t in range(steps):
+        i, f, g, o = gates[t]
+        c = f * (np.zeros_like(c) if t in resets else c) + i * g
+        cell[t], hidden[t] = c, o * np.tanh(c)
+    return gates, hidden, cell
+
+
+def made_recording(
+    steps: int = 300, channels: int = 16, seed: int = 0, resets: tuple[int, ...] = (0,), solved: bool = True
+) -> Recording:
+    """Each reset begins an episode, in which the ball spirals from the rim inwards, to the centre if `solved`."""
+    gates, hidden, cell = lstm_steps(steps, channels, seed, resets)
+    readout = np.random.default_rng(seed + 1).normal(size=(5, channels + 1)).astype(np.float32)
+    readout[:, -1] = 0
+    episode = np.cumsum(np.isin(np.arange(steps), resets)) - 1
+    ball_m = np.empty((steps, 2))
+    for index in range(len(resets)):
+        here = episode == index
+        angle = np.linspace(0, 9, here.sum())
+        distance = np.linspace(0.088, 0.0 if solved else 0.03, here.sum())
+        ball_m[here] = distance[:, None] * np.column_stack([np.cos(angle), np.sin(angle)])
+    return Recording(
+        stamp_ns=np.arange(1, steps + 1, dtype=np.int64) * STEP_NS,
+        gates=gates,
+        hidden=hidden,
+        cell=cell,
+        scores=(hidden.astype(np.float64) @ readout[:, :-1].T.astype(np.float64)).astype(np.float32),
+        readout=readout,
+        episode=episode,
+        episode_ids=tuple(f'episode-{index}' for index in range(len(resets))),
+        tilt_rad=np.zeros((steps, 2)),
+        ball_m=ball_m,
+        maze=load_maze(),
+        source='made up',
+    )

@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from maze_introspection.contribution import contribution, salient
+
+READOUT = np.array([[1.0, 1.0, 1.0, 1.0], [2.0, 0.0, -1.0, 4.0]])
+
+
+def test_hand_worked_steps():
+    hidden = np.array(
+        [
+            [0.5, 0.25, 0.25, -0.5],  # scores 0.5, -1.25
+            [0.0, 0.0, 0.0, 0.5],  # 0.5, 2.0
+            [-0.1, -0.2, -0.3, -0.4],  # -1.0, -1.5: nothing pulls
+        ]
+    )
+    c = contribution(hidden, READOUT)
+    assert c.action.tolist() == [0, 1, 0]
+    np.testing.assert_allclose(c.score, [0.5, 2.0, -1.0])
+    np.testing.assert_allclose(c.share, [[0.5, 0.25, 0.25, 0], [0, 0, 0, 1], [0, 0, 0, 0]])
+    assert c.defined.tolist() == [True, True, False]
+    assert c.bias.tolist() == [0, 0, 0]
+
+
+def test_equal_scores_choose_the_first_action():
+    c = contribution(np.array([[0.5, 0.5]]), np.array([[0.0, 1.0], [1.0, 0.0]]))
+    assert c.action.tolist() == [0]
+    assert c.share.tolist() == [[0, 1]]
+
+
+def test_the_action_taken_is_believed():
+    c = contribution(np.array([[0.5, 0.25, 0.25, -0.5]]), READOUT, action=[1])
+    assert c.action.tolist() == [1]
+    np.testing.assert_allclose(c.share, [[1, 0, 0, 0]])
+    np.testing.assert_allclose(c.score, [-1.25])
+
+
+def test_bias_decides_but_takes_no_share():
+    c = contribution(np.array([[0.5, 0.25, 0.25, -0.5]]), READOUT, bias=[0, 3])
+    assert c.action.tolist() == [1]
+    np.testing.assert_allclose(c.score, [1.75])
+    np.testing.assert_allclose(c.bias, [3])
+    np.testing.assert_allclose(c.share, [[1, 0, 0, 0]])
+
+
+def test_salient_takes_the_fewest_that_exceed_the_fraction():
+    share = np.array(
+        [
+            [0.125, 0.5, 0.25, 0.125],  # 0.5 does not exceed 0.5: one more
+            [0.25, 0.25, 0.25, 0.25],  # ties by lower index
+            [0.0, 0.0, 0.0, 0.0],  # undefined
+            [0.0, 1.0, 0.0, 0.0],
+        ]
+    )
+    mask = [[0, 1, 1, 0], [1, 1, 1, 0], [0, 0, 0, 0], [0, 1, 0, 0]]
+    assert salient(share).astype(int).tolist() == mask
+    assert salient(share, fraction=1.0).tolist() == (share > 0).tolist()
+    assert salient(share, fraction=0.0).sum(axis=1).tolist() == [1, 1, 0, 1]
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    steps=st.integers(1, 40),
+    channels=st.integers(1, 300),
+    actions=st.integers(1, 6),
+    dtype=st.sampled_from([np.float32, np.float64]),
+    fraction=st.floats(0, 1),
+    layout=st.sampled_from(['C', 'F', 'sliced']),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_step_by_step_gives_the_bits_of_the_batch(steps, channels, actions, dtype, fraction, layout, seed):
+    rng = np.random.default_rng(seed)
+    hidden = np.tanh(rng.normal(size=(steps, channels))).astype(dtype)
+    hidden[rng.random(hidden.shape) < 0.2] = 0
+    readout = rng.normal(size=(actions, channels)).astype(dtype)
+    bias = rng.normal(size=actions)
+    arranged = {'C': hidden, 'F': np.asfortranarray(hidden), 'sliced': np.repeat(hidden, 2, axis=1)[:, ::2]}[layout]
+    batch = contribution(arranged, readout, bias=bias)
+    mask = salient(batch.share, fraction)
+    assert batch.share.dtype == dtype
+    for t in range(steps):
+        step = contribution(hidden[t : t + 1], readout, bias=bias)
+        for got, want in zip(step, batch):
+            assert got[0].tobytes() == want[t].tobytes()
+        assert salient(step.share, fraction)[0].tolist() == mask[t].tolist()
+
+
+def test_bits_do_not_depend_on_where_a_block_of_steps_ends():
+    rng = np.random.default_rng(3)
+    hidden, readout = np.tanh(rng.normal(size=(5000, 33))).astype(np.float32), rng.normal(size=(5, 33))
+    whole = contribution(hidden, readout)
+    tail = contribution(hidden[1777:], readout)
+    assert whole.share[1777:].tobytes() == tail.share.tobytes()
+    assert salient(whole.share)[1777:].tobytes() == salient(tail.share).tobytes()
+
+
+@pytest.mark.parametrize(
+    ('hidden', 'readout', 'more', 'message'),
+    [
+        (np.zeros((40, 128)), np.zeros((5, 256)), {}, r'want hidden \(T, n_l\).*\(40, 128\) and \(5, 256\)'),
+        (np.zeros(128), np.zeros((5, 128)), {}, r'got \(128,\)'),
+        (np.array([[0.0, np.nan]]), np.zeros((5, 2)), {}, r'finite hidden.*\(0, 1\)'),
+        (np.zeros((1, 2)), np.array([[0.0, np.inf]]), {}, r'finite readout.*\(0, 1\)'),
+        (np.zeros((1, 2)), np.zeros((5, 2)), {'bias': [0.0]}, r'bias \(5,\)'),
+        (np.zeros((1, 2)), np.zeros((2, 2)), {'bias': [0.0, np.nan]}, r'finite bias'),
+        (np.zeros((1, 2)), np.zeros((5, 2)), {'action': [5]}, r'actions 0 to 4, got 5'),
+        (np.zeros((1, 2)), np.zeros((5, 2)), {'action': [-1]}, r'actions 0 to 4, got -1'),
+        (np.zeros((2, 2)), np.zeros((5, 2)), {'action': [1]}, r'action numbers \(2,\)'),
+        (np.zeros((1, 2)), np.zeros((5, 2)), {'action': [0.5]}, r'float64'),
+    ],
+)
+def test_bad_input_is_an_error_that_says_what_came(hidden, readout, more, message):
+    with pytest.raises(ValueError, match=message):
+        contribution(hidden, readout, **more)
+
+
+@pytest.mark.parametrize(
+    ('share', 'fraction', 'message'),
+    [
+        (np.zeros(3), 0.5, r'got \(3,\)'),
+        (np.array([[0.5, np.nan]]), 0.5, 'got nan'),
+        (np.array([[0.5, -0.5]]), 0.5, 'got -0.5'),
+        (np.zeros((1, 3)), 1.5, 'got 1.5'),
+    ],
+)
+def test_salient_refuses(share, fraction, message):
+    with pytest.raises(ValueError, match=message):
+        salient(share, fraction)
+
+
+def test_no_steps_no_contributions():
+    c = contribution(np.zeros((0, 3)), np.zeros((5, 3)), action=np.zeros(0, dtype=int))
+    assert c.share.shape == (0, 3)
+    assert salient(c.share).shape == (0, 3)
