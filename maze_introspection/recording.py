@@ -107,7 +107,8 @@ class Recording:
     @property
     def action(self) -> npt.NDArray[np.int64]:
         """Chosen action of each step: first index of the highest score, shape (T,)."""
-        return np.argmax(self.scores, axis=1)
+        action: npt.NDArray[np.int64] = np.argmax(self.scores, axis=1)
+        return action
 
     @property
     def distance_m(self) -> Float64:

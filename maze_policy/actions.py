@@ -22,6 +22,6 @@ def next_tilt(
     """
     chosen = np.asarray(action)
     if np.any((chosen < 0) | (chosen >= len(ACTIONS))):
-        raise ValueError(f'want an action 0 to {len(ACTIONS) - 1}, got {action}')
+        raise ValueError(f'want an action 0 to {len(ACTIONS) - 1}, got {chosen}')
     command: npt.NDArray[np.float64] = np.clip(tilt_rad + step_rad * _TILT_ABOUT_XY[chosen], -limit_rad, limit_rad)
     return command

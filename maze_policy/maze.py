@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,9 @@ class Maze(Config):
     wall_thickness_m: float = parameter('thickness of every wall, m', low=0.0)
     ball_radius_m: float = parameter('radius of the ball, m', low=0.0)
     opening_clear_m: float = parameter('free width of every opening, m', low=0.0)
-    openings_per_wall: tuple[int, ...] = parameter('number of openings in each ring wall, inner to outer', low=1, high=3)
+    openings_per_wall: tuple[int, ...] = parameter(
+        'number of openings in each ring wall, inner to outer', low=1, high=3
+    )
     opening_deg: tuple[float, ...] = parameter(
         'angle of every opening, wall by wall, degrees counter-clockwise from +x', low=0.0, high=360.0
     )
@@ -33,7 +36,7 @@ class Maze(Config):
     def __post_init__(self) -> None:
         super().__post_init__()
         radii = (*self.wall_radius_m, self.rim_radius_m)
-        if any(inner >= outer for inner, outer in zip(radii, radii[1:])):
+        if any(inner >= outer for inner, outer in pairwise(radii)):
             raise ValueError(f'wall radii want to grow outwards up to the rim, got {radii}')
         if len(self.openings_per_wall) != len(self.wall_radius_m):
             raise ValueError(

@@ -115,11 +115,11 @@ def from_options(config: type[C], options: argparse.Namespace) -> C:
 
 def _checked(field: dataclasses.Field[Any], kind: Any, value: Any) -> Any:
     """`value` as the field's type and inside its range, or a ValueError that quotes both."""
-    element = ELEMENT[kind]
+    element: Any = ELEMENT[kind]
     many = kind is not element
     if many and not isinstance(value, (list, tuple)):
         raise ValueError(f'{field.name} wants a list of {element.__name__}, got {value!r}')
-    values = tuple(value) if many else (value,)
+    values: tuple[Any, ...] = tuple(value) if many else (value,)
     low, high, choices = field.metadata['low'], field.metadata['high'], field.metadata['choices']
     for item in values:
         allowed = (int, float) if element is float else element

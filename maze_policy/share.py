@@ -19,7 +19,9 @@ def share_path(relative: str) -> Path:
         FileNotFoundError: naming every folder that was looked in.
     """
     roots = [Path(__file__).resolve().parent.parent]
-    roots += [Path(prefix) / 'share' / PACKAGE for prefix in os.environ.get('AMENT_PREFIX_PATH', '').split(':') if prefix]
+    roots += [
+        Path(prefix) / 'share' / PACKAGE for prefix in os.environ.get('AMENT_PREFIX_PATH', '').split(':') if prefix
+    ]
     roots.append(Path(sys.prefix) / 'share' / PACKAGE)
     for root in roots:
         if (root / relative).exists():

@@ -48,3 +48,11 @@ OFFSET_COLUMNS = ('gate', 'channel', 'offset', 'action', 'distance_m', 'censored
 ALL = tuple(value for value in list(globals().values()) if isinstance(value, Topic))
 PICTURES = (HEATMAP, CHANNEL, HISTOGRAM)
 RECORDED = tuple(topic for topic in ALL if topic not in PICTURES)
+
+# What each of our nodes takes from the others, by node name: its subscriptions, and what `wait_for` waits for.
+TAKEN_BY = {
+    'simulator': (TILT_COMMAND,),
+    'policy': (CAMERA_IMAGE,),
+    'introspection': (READOUT, EPISODE, LSTM_GATES, LSTM_STATE, ACTION_SCORES, BALL),
+    'recorder': RECORDED,
+}
