@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import yaml
 
 from maze_policy.parameters import Config, parameter
 from maze_policy.share import share_path
@@ -80,6 +79,8 @@ def load_maze(path: Path | str | None = None) -> Maze:
     Raises:
         ValueError: if the file has no `maze` parameters or they do not make a maze.
     """
+    import yaml  # here, so that what only needs a Maze, such as the analysis core, needs numpy alone
+
     path = Path(path) if path else share_path('config/maze.yaml')
     content: Any = yaml.safe_load(path.read_text())
     try:

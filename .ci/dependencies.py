@@ -1,0 +1,47 @@
+"""How one dependency is called in the three worlds: Python's import, PyPI's distribution, rosdep's key.
+
+setup.py declares which distributions are needed, package.xml which keys; this is only the dictionary between them, for
+make_venv.py and for the test that holds package.xml, setup.py and the actual imports together.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Dependency(NamedTuple):
+    """`extra` is setup.py's; `rosdep` is None where rosdep has no key and pip must install it."""
+
+    module: str
+    distribution: str
+    rosdep: str | None
+    extra: str
+
+
+DEPENDENCIES = [
+    Dependency('matplotlib', 'matplotlib', 'python3-matplotlib', ''),
+    Dependency('mcap', 'mcap', 'mcap-ros2-support', ''),
+    Dependency('numpy', 'numpy', 'python3-numpy', ''),
+    Dependency('pandas', 'pandas', 'python3-pandas', ''),
+    Dependency('pyarrow', 'pyarrow', None, ''),
+    Dependency('rosbags', 'rosbags', 'python3-rosbags-pip', ''),
+    Dependency('tqdm', 'tqdm', 'python3-tqdm', ''),
+    Dependency('yaml', 'pyyaml', 'python3-yaml', ''),
+    Dependency('cv2', 'opencv-python-headless', 'python3-opencv', 'policy'),
+    Dependency('gymnasium', 'gymnasium', 'python3-gymnasium-pip', 'policy'),
+    Dependency('numba', 'numba', 'python3-numba', 'policy'),
+    Dependency('safetensors', 'safetensors', None, 'policy'),
+    Dependency('torch', 'torch', 'python3-pytorch-pip', 'policy'),
+    Dependency('cv_bridge', 'cv-bridge', 'cv_bridge', 'ros'),
+    Dependency('diagnostic_msgs', 'ros-diagnostic-msgs', 'diagnostic_msgs', 'ros'),
+    Dependency('geometry_msgs', 'ros-geometry-msgs', 'geometry_msgs', 'ros'),
+    Dependency('rcl_interfaces', 'ros-rcl-interfaces', 'rcl_interfaces', 'ros'),
+    Dependency('rclpy', 'ros-rclpy', 'rclpy', 'ros'),
+    Dependency('sensor_msgs', 'ros-sensor-msgs', 'sensor_msgs', 'ros'),
+    Dependency('std_msgs', 'ros-std-msgs', 'std_msgs', 'ros'),
+    Dependency('std_srvs', 'ros-std-srvs', 'std_srvs', 'ros'),
+    Dependency('captum', 'captum', None, 'test'),
+    Dependency('hypothesis', 'hypothesis', 'python3-hypothesis', 'test'),
+    Dependency('mujoco', 'mujoco', 'python3-mujoco-pip', 'test'),
+    Dependency('pytest', 'pytest', 'python3-pytest', 'test'),
+]

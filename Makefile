@@ -1,0 +1,39 @@
+# Everything a newcomer needs: `make demo`, `make test`. Each makes what it needs by itself.
+PYTHON ?= python3
+OUT ?= out/demo
+SEED ?= 1
+
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+# A machine may run many tests at once; one BLAS thread each keeps them from fighting over two cores.
+export OMP_NUM_THREADS ?= 1
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint bench clean
+
+help: ## show this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/'
+
+demo: $(READY) ## play one live episode over DDS, record it, analyse it, write the paper's figures (OUT=, SEED=)
+	$(BIN)/python -m maze_introspection.demo --out $(OUT) --seed $(SEED)
+
+test: $(READY) ## the whole test suite
+	$(BIN)/python -m pytest -n 2 --dist loadfile --timeout 300
+
+lint: $(READY) ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(READY) ## speed and memory, each beside its floor or peer
+	$(BIN)/python bench/policy.py
+	$(BIN)/python bench/introspection.py
+
+clean: ## remove the virtual environment, caches and results
+	rm -rf $(VENV) out build install log *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(READY): setup.py package.xml constraints.txt .ci/make_venv.py
+	$(PYTHON) .ci/make_venv.py $(VENV)
+	@touch $@

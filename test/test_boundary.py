@@ -1,0 +1,87 @@
+"""Who may import what: the ROS boundary, the one-way dependency, and a core that needs numpy alone."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+ROS = {'rclpy', 'cv_bridge', 'rcl_interfaces', 'python_qt_binding', 'launch', 'launch_ros'}
+ROS |= {'sensor_msgs', 'std_msgs', 'std_srvs', 'geometry_msgs', 'diagnostic_msgs', 'builtin_interfaces'}
+TORCH_OK = {'network', 'checkpoint', 'train', 'evaluate'}
+CORE = ('contribution', 'offset', 'recurrence', 'introspection', 'recording', 'config', 'join')
+
+
+def files(module):
+    return sorted((ROOT / module).rglob('*.py'))
+
+
+def imported(path):
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f'{path}: relative import'
+            names.add(node.module)
+    return names
+
+
+@pytest.mark.parametrize('path', [*files('maze_policy'), *files('maze_introspection')], ids=lambda path: path.stem)
+def test_only_nodes_touch_ros(path):
+    ros = {name for name in imported(path) if name.split('.')[0] in ROS}
+    if not (path.stem.endswith('_node') or path.stem in ('messages', 'qos', 'rqt_panel')):
+        assert not ros
+        others = {name for name in imported(path) if name.endswith(('_node', '.messages', '.qos'))}
+        assert not others, 'the core must not lean on a node'
+
+
+@pytest.mark.parametrize('path', files('maze_policy'), ids=lambda path: path.stem)
+def test_the_policy_knows_nothing_of_introspection(path):
+    assert not {name for name in imported(path) if name.startswith('maze_introspection')}
+
+
+@pytest.mark.parametrize('path', files('maze_policy'), ids=lambda path: path.stem)
+def test_torch_lives_with_the_network(path):
+    if path.stem not in TORCH_OK:
+        assert not {name for name in imported(path) if name.split('.')[0] == 'torch'}
+
+
+def test_the_simulation_and_the_analysis_do_without_launch_and_ros_tools():
+    for module in ('maze_policy', 'maze_introspection'):
+        for path in files(module):
+            assert not {name for name in imported(path) if name.split('.')[0] in ('launch', 'launch_ros', 'ros2cli')}
+
+
+@pytest.mark.parametrize('name', CORE)
+def test_the_core_needs_numpy_alone(name):
+    """In a fresh interpreter: importing it must not pull in anything big."""
+    heavy = (
+        'torch',
+        'cv2',
+        'numba',
+        'matplotlib',
+        'pandas',
+        'pyarrow',
+        'rosbags',
+        'mcap',
+        'rclpy',
+        'gymnasium',
+        'yaml',
+    )
+    code = f'import sys, maze_introspection.{name}\nprint([n for n in {heavy} if n in sys.modules])'
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == '[]'
+
+
+@pytest.mark.parametrize('name', ['cli', 'bag', 'analysis', 'figures', 'statistics'])
+def test_a_laptop_without_ros_and_torch_can_analyse(name):
+    code = (
+        'import sys\n'
+        "for absent in ('torch', 'rclpy', 'cv_bridge', 'cv2', 'numba', 'gymnasium', 'sensor_msgs'):\n"
+        '    sys.modules[absent] = None\n'
+        f'import maze_introspection.{name}'
+    )
+    subprocess.run([sys.executable, '-c', code], check=True)
