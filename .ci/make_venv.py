@@ -44,7 +44,7 @@ def main(folder: Path) -> None:
 
 def pins() -> list[str]:
     """Lines of constraints.txt."""
-    return [line for line in CONSTRAINTS.read_text().split() if '==' in line]
+    return [line for line in CONSTRAINTS.read_text().splitlines() if '==' in line]
 
 
 def importable(python: Path, module: str) -> bool:

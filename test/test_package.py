@@ -76,7 +76,11 @@ def test_setup_asks_for_nothing_that_nothing_imports():
 
 
 def test_every_requirement_is_pinned():
-    pinned = {line.split('==')[0].lower().replace('_', '-') for line in (ROOT / 'constraints.txt').read_text().splitlines() if "==" in line}
+    pinned = {
+        line.split('==')[0].lower().replace('_', '-')
+        for line in (ROOT / 'constraints.txt').read_text().splitlines()
+        if '==' in line
+    }
     requirements = declared()
     for extra in ('', 'policy', 'ros', 'test'):
         for distribution in requirements[extra]:
