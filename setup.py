@@ -42,7 +42,7 @@ test = [
     'pytest-timeout',
     'pytest-xdist',
     'ruff',
-    'types-PyYAML',
+    'types-pyyaml',
     'types-tqdm',
 ]
 

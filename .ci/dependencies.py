@@ -44,4 +44,13 @@ DEPENDENCIES = [
     Dependency('hypothesis', 'hypothesis', 'python3-hypothesis', 'test'),
     Dependency('mujoco', 'mujoco', 'python3-mujoco-pip', 'test'),
     Dependency('pytest', 'pytest', 'python3-pytest', 'test'),
+    Dependency('xdist', 'pytest-xdist', None, 'test'),
+    Dependency('pytest_timeout', 'pytest-timeout', None, 'test'),
+    Dependency('colcon_ros', 'colcon-common-extensions', None, 'test'),
+    Dependency('mypy', 'mypy', None, 'test'),
+    Dependency('pandas-stubs', 'pandas-stubs', None, 'test'),
+    Dependency('pre_commit', 'pre-commit', None, 'test'),
+    Dependency('ruff', 'ruff', None, 'test'),
+    Dependency('tqdm-stubs', 'types-tqdm', None, 'test'),
+    Dependency('yaml-stubs', 'types-pyyaml', None, 'test'),
 ]

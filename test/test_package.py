@@ -75,6 +75,13 @@ def test_setup_asks_for_nothing_that_nothing_imports():
             assert known[distribution] in imported, f'{distribution} is asked for and not used'
 
 
+def test_the_dictionary_is_complete():
+    requirements = declared()
+    for extra in ('', 'policy', 'ros', 'test'):
+        known = {row.distribution for row in DEPENDENCIES if row.extra == extra}
+        assert set(requirements[extra]) - {'setuptools', 'ros-rmw-fastrtps-cpp'} == known
+
+
 def test_every_requirement_is_pinned():
     pinned = {
         line.split('==')[0].lower().replace('_', '-')
