@@ -20,7 +20,7 @@ from dependencies import DEPENDENCIES  # noqa: E402
 
 PACKAGE = ElementTree.parse(ROOT / 'package.xml').getroot()
 # rosdep keys that nothing imports: launch files and the default middleware
-NOT_IMPORTED = {'launch', 'launch_ros', 'rmw_fastrtps_cpp'}
+NOT_IMPORTED = {'launch', 'launch_ros', 'ros2launch', 'rmw_fastrtps_cpp'}
 
 
 def imports_of(paths) -> set[str]:
