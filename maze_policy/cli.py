@@ -1,0 +1,64 @@
+"""`maze-policy`: train a policy, and try one out."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from maze_policy.checkpoint import CheckpointError, load_policy
+from maze_policy.config import EvaluateConfig, NetworkConfig, PhysicsConfig, TrainConfig
+from maze_policy.evaluate import evaluate
+from maze_policy.maze import load_maze
+from maze_policy.parameters import add_options, from_options
+from maze_policy.train import Trainer
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run `maze-policy`; exit code 0, or 2 with a message on bad input."""
+    parser = argparse.ArgumentParser('maze-policy', description=__doc__)
+    parser.add_argument(
+        '--maze', type=Path, help='parameter file with the maze (default: the shipped config/maze.yaml)'
+    )
+    commands = parser.add_subparsers(required=True)
+
+    train = commands.add_parser('train', help='distil the expert into a CNN-LSTM; started again, it goes on')
+    train.add_argument('--out', type=Path, required=True, help='folder for the checkpoint, the log and the state')
+    add_options(train, TrainConfig)
+    add_options(train, NetworkConfig)
+    train.set_defaults(run=_train)
+
+    trial = commands.add_parser('evaluate', help='success and times over many trials')
+    trial.add_argument('--checkpoint', type=Path, help='NAME.safetensors (default: the shipped nominal policy)')
+    trial.add_argument('--out', type=Path, help='write the summary to this JSON file too')
+    add_options(trial, EvaluateConfig)
+    trial.set_defaults(run=_evaluate)
+
+    options = parser.parse_args(arguments)
+    try:
+        options.run(options)
+    except (CheckpointError, ValueError, OSError) as error:
+        print(f'maze-policy: {error}', file=sys.stderr)
+        return 2
+    return 0
+
+
+def _train(options: argparse.Namespace) -> None:
+    config, network = from_options(TrainConfig, options), from_options(NetworkConfig, options)
+    trainer = Trainer(config, network, load_maze(options.maze), PhysicsConfig(), options.out)
+    trainer.run(progress=True)
+    print(f'{options.out / "policy.safetensors"} after {trainer.chunk} chunks: {json.dumps(trainer.results)}')
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    config = from_options(EvaluateConfig, options)
+    evaluation = evaluate(load_policy(options.checkpoint), config, load_maze(options.maze), progress=True)
+    print(evaluation.text())
+    if options.out:
+        summary = {'config': config.as_dict(), **evaluation.summary()}
+        options.out.write_text(json.dumps(summary, indent=2) + '\n')
+
+
+if __name__ == '__main__':
+    sys.exit(main())

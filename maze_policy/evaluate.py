@@ -1,0 +1,96 @@
+"""Try a policy out: many trials at once, faster than real time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from tqdm import tqdm
+
+from maze_policy.boards import Boards
+from maze_policy.config import CameraConfig, EvaluateConfig, PhysicsConfig
+from maze_policy.maze import Maze
+from maze_policy.network import CnnLstm
+
+Float64 = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What came of the trials.
+
+    Attributes:
+        solved: whether the ball reached the centre in time, shape (count,).
+        time_s: simulated time of each trial until it was solved or given up, shape (count,), s.
+        ring_s: time spent in each ring, 0 = centre, shape (count, rings + 1), s.
+    """
+
+    solved: npt.NDArray[np.bool_]
+    time_s: Float64
+    ring_s: Float64
+
+    def summary(self) -> dict[str, Any]:
+        """Success, time and time per ring (over all trials, the failed ones with their full time), for JSON."""
+        return {
+            'count': int(self.solved.size),
+            'success': float(self.solved.mean()),
+            'time_s': _spread(self.time_s),
+            'ring_s': {str(ring): _spread(self.ring_s[:, ring]) for ring in range(1, self.ring_s.shape[1])},
+        }
+
+    def text(self) -> str:
+        """The summary for a person."""
+        summary = self.summary()
+        time = summary['time_s']
+        lines = [
+            f'solved {summary["success"]:.1%} of {summary["count"]} trials ({int(self.solved.sum())})',
+            f'time   mean {time["mean"]:.2f} s, median {time["median"]:.2f} s, '
+            f'quartiles {time["quartiles"][0]:.2f} to {time["quartiles"][1]:.2f} s, longest {time["max"]:.2f} s',
+        ]
+        for ring, spent in reversed(summary['ring_s'].items()):
+            low, high = spent['quartiles']
+            lines.append(f'ring {ring} median {spent["median"]:.2f} s, quartiles {low:.2f} to {high:.2f} s')
+        return '\n'.join(lines)
+
+
+def evaluate(
+    network: CnnLstm,
+    config: EvaluateConfig,
+    maze: Maze,
+    physics: PhysicsConfig = PhysicsConfig(),  # noqa: B008 (frozen)
+    *,
+    progress: bool = False,
+) -> Evaluation:
+    """Play `config.count` trials with the network; the same config gives the same trials."""
+    camera = CameraConfig() if config.camera else None
+    boards = Boards(maze, physics, config.count, config.seed, config, camera=camera)
+    hidden, cell = torch.zeros(config.count, network.n_l), torch.zeros(config.count, network.n_l)
+    ring_steps = np.zeros((config.count, maze.rings + 1))
+    playing = np.arange(config.count)
+    with torch.no_grad(), tqdm(total=config.count, unit='trial', disable=not progress) as bar:
+        while playing.size:
+            images = torch.from_numpy(boards.observations(playing))[None]
+            memory = (hidden[playing], cell[playing]) if config.memory else None
+            scores, _, (hidden[playing], cell[playing]) = network.sequence(images, memory)
+            before = boards.elapsed[playing]
+            boards.step(scores[0].argmax(dim=1).numpy(), playing)
+            distance_m = np.hypot(*boards.simulator.position_m[playing].T)
+            ring_steps[playing, maze.ring(distance_m)] += boards.elapsed[playing] - before
+            late = boards.elapsed[playing] >= config.time_limit_s * physics.rate_hz
+            left = playing[~boards.simulator.solved[playing] & ~late]
+            bar.update(playing.size - left.size)
+            playing = left
+    return Evaluation(boards.simulator.solved.copy(), boards.elapsed / physics.rate_hz, ring_steps / physics.rate_hz)
+
+
+def _spread(values: Float64) -> dict[str, Any]:
+    low, median, high = np.percentile(values, [25, 50, 75])
+    return {
+        'mean': float(values.mean()),
+        'median': float(median),
+        'quartiles': [float(low), float(high)],
+        'max': float(values.max()),
+    }

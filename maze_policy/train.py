@@ -1,0 +1,238 @@
+"""Distil the privileged expert into the CNN-LSTM by DAgger (Ross et al. 2011)."""
+
+from __future__ import annotations
+
+import csv
+import math
+import os
+import time
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from tqdm import tqdm
+
+from maze_policy import checkpoint
+from maze_policy.boards import Boards
+from maze_policy.config import EvaluateConfig, NetworkConfig, PhysicsConfig, TrainConfig
+from maze_policy.evaluate import evaluate
+from maze_policy.expert import Expert
+from maze_policy.maze import Maze
+from maze_policy.network import CnnLstm, Memory
+
+SPEED_SCALE_M_S = 0.15  # the ball state is learnt in units of about 1
+EVALUATION_LIMIT_S = 30.0  # shorter than a real evaluation's: early policies get stuck
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """T consecutive steps of B boards.
+
+    Attributes:
+        images: observations, shape (T, B, 84, 84), uint8.
+        action: the expert's, whoever played, shape (T, B).
+        state: ball position and velocity, scaled, shape (T, B, 4).
+        memory: hidden and cell before the first step as they were then, 2 x (B, n_l).
+    """
+
+    images: Tensor
+    action: Tensor
+    state: Tensor
+    memory: Memory
+
+
+class Trainer:
+    """Everything that training changes; `run` goes on from wherever it stands.
+
+    The randomness of a chunk comes from (seed, number of the chunk) alone. A killed training that is started again in
+    the same folder goes on from the last save with the same weights, optimizer and log; what it does not have back are
+    the kept chunks and the episodes under way, so its result differs a little from that of an undisturbed run.
+    """
+
+    def __init__(
+        self, config: TrainConfig, network_config: NetworkConfig, maze: Maze, physics: PhysicsConfig, out: Path
+    ) -> None:
+        torch.set_num_threads(config.threads)
+        torch.manual_seed(config.seed)
+        self.config, self.maze, self.physics, self.out = config, maze, physics, out
+        self.network = CnnLstm(network_config)
+        self.state_head = nn.Linear(network_config.n_l, 4)  # dropped from the checkpoint
+        weights = [*self.network.parameters(), *self.state_head.parameters()]
+        self.optimizer = torch.optim.Adam(weights, lr=config.learning_rate)
+        self.chunk = 0
+        self.log: list[dict[str, float]] = []
+        self.results: dict[str, Any] = {}
+        out.mkdir(parents=True, exist_ok=True)
+        if self._state_path.exists():
+            self._load()
+        self.expert = Expert(maze, physics)
+        # After a resume other episodes than those already seen.
+        seed = int(np.random.SeedSequence([config.seed, self.chunk]).generate_state(1)[0])
+        self.boards = Boards(maze, physics, config.boards, seed, config)
+        self.memory: Memory = (torch.zeros(config.boards, network_config.n_l),) * 2
+        self.kept: deque[Chunk] = deque(maxlen=config.replay_chunks)
+
+    def run(self, *, progress: bool = False) -> None:
+        """Train up to `config.chunks`, saving and evaluating on the way."""
+        config = self.config
+        with tqdm(total=config.chunks, initial=self.chunk, unit='chunk', disable=not progress) as bar:
+            while self.chunk < config.chunks:
+                start = time.perf_counter()
+                random = np.random.default_rng([config.seed, self.chunk])
+                row: dict[str, float] = {
+                    'chunk': self.chunk,
+                    'frames': (self.chunk + 1) * config.boards * config.chunk_steps,
+                }
+                row |= self._learn_chunk(random)
+                self.chunk += 1
+                last = self.chunk == config.chunks
+                if last or self.chunk % config.evaluate_every == 0:
+                    row |= self._evaluate()
+                row['wall_s'] = round(time.perf_counter() - start, 3)
+                self.log.append(row)
+                if last or self.chunk % config.save_every == 0:
+                    self._save()
+                bar.update()
+                bar.set_postfix(loss=f'{row["loss"]:.3f}', solved=self.results.get('success'))
+
+    def _learn_chunk(self, random: np.random.Generator) -> dict[str, float]:
+        config = self.config
+        expert_share = max(0.0, 1.0 - self.chunk / config.expert_chunks) if config.expert_chunks else 0.0
+        self._reset_ended(random)
+        self.kept.append(self._collect(expert_share, random))
+        again = random.integers(0, len(self.kept), config.replays)
+        for group in self.optimizer.param_groups:
+            group['lr'] = config.learning_rate * (1 + math.cos(math.pi * self.chunk / config.chunks)) / 2
+        new = [self._learn(self.kept[-1], boards) for boards in self._minibatches(random)]
+        for index in again:
+            for boards in self._minibatches(random):
+                self._learn(self.kept[index], boards)
+        loss, agreement, state_error = np.mean(new, axis=0).tolist()
+        return {'expert_share': expert_share, 'loss': loss, 'agreement': agreement, 'state_error': state_error}
+
+    def _reset_ended(self, random: np.random.Generator) -> None:
+        """New episodes on the boards that are done; only between chunks, so that no chunk spans two episodes."""
+        late = self.boards.elapsed >= self.config.episode_s * self.physics.rate_hz
+        ended = np.flatnonzero(self.boards.simulator.solved | late)
+        any_ring = random.random(ended.size) < self.config.any_ring
+        ring = np.where(any_ring, random.integers(1, self.maze.rings + 1, ended.size), self.maze.rings)
+        self.boards.reset(ended, ring)
+        for part in self.memory:
+            part[ended] = 0.0
+
+    @torch.no_grad()
+    def _collect(self, expert_share: float, random: np.random.Generator) -> Chunk:
+        config, boards, simulator = self.config, self.boards, self.boards.simulator
+        everyone = np.arange(config.boards)
+        by_expert = random.random(config.boards) < expert_share
+        before = (self.memory[0].clone(), self.memory[1].clone())
+        images, actions, states = [], [], []
+        for _ in range(config.chunk_steps):
+            seen = boards.observations(everyone)
+            wanted = self.expert.act(simulator.position_m, simulator.velocity_m_s, boards.command_rad)
+            scores, _, self.memory = self.network.sequence(torch.from_numpy(seen)[None], self.memory)
+            played = np.where(by_expert, wanted, scores[0].argmax(dim=1).numpy())
+            stray = random.random(config.boards) < config.random_actions
+            played[stray] = random.integers(0, self.network.n_a, int(stray.sum()))
+            images.append(seen)
+            actions.append(wanted)
+            states.append(self._scaled_state())
+            boards.step(played, everyone)
+        image, action, state = (torch.from_numpy(np.stack(part)) for part in (images, actions, states))
+        return Chunk(image, action, state, before)
+
+    def _scaled_state(self) -> npt.NDArray[np.float32]:
+        simulator = self.boards.simulator
+        position, velocity = simulator.position_m / self.maze.rim_radius_m, simulator.velocity_m_s / SPEED_SCALE_M_S
+        return np.hstack([position, velocity]).astype(np.float32)
+
+    def _minibatches(self, random: np.random.Generator) -> list[Tensor]:
+        order = torch.from_numpy(random.permutation(self.config.boards))
+        return list(torch.split(order, self.config.minibatch_boards))
+
+    def _learn(self, chunk: Chunk, boards: Tensor) -> tuple[float, float, float]:
+        """One gradient step on some boards of a chunk; loss, agreement with the expert, error of the ball state."""
+        memory = (chunk.memory[0][boards], chunk.memory[1][boards])
+        scores, hidden, _ = self.network.sequence(chunk.images[:, boards], memory)
+        action = chunk.action[:, boards].flatten()
+        loss = functional.cross_entropy(scores.flatten(0, 1), action)
+        state_error = functional.mse_loss(self.state_head(hidden), chunk.state[:, boards])
+        self.optimizer.zero_grad()
+        (loss + self.config.state_weight * state_error).backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.optimizer.param_groups[0]['params'], self.config.gradient_norm)
+        self.optimizer.step()
+        agreement = (scores.flatten(0, 1).argmax(dim=1) == action).float().mean()
+        return loss.item(), agreement.item(), state_error.item()
+
+    def _evaluate(self) -> dict[str, float]:
+        config = EvaluateConfig(
+            count=self.config.evaluate_count, seed=self.config.seed + 1, time_limit_s=EVALUATION_LIMIT_S
+        )
+        self.results = evaluate(self.network, config, self.maze, self.physics).summary()
+        return {'success': self.results['success'], 'median_s': self.results['time_s']['median']}
+
+    @property
+    def _state_path(self) -> Path:
+        return self.out / 'state.pt'
+
+    def card(self) -> dict[str, Any]:
+        """How the weights came about, for the checkpoint."""
+        return {
+            'method': 'DAgger from a privileged expert',
+            'train': self.config.as_dict(),
+            'physics': self.physics.as_dict(),
+            'maze': self.maze.as_dict(),
+            'chunks': self.chunk,
+            'frames': self.chunk * self.config.boards * self.config.chunk_steps,
+            'results': self.results,
+        }
+
+    def _save(self) -> None:
+        state = {
+            'config': self.config.as_dict(),
+            'network': self.network.state_dict(),
+            'state_head': self.state_head.state_dict(),
+            'optimizer': self.optimizer.state_dict(),
+            'chunk': self.chunk,
+            'log': self.log,
+            'results': self.results,
+        }
+        partial = self._state_path.with_suffix('.partial')
+        torch.save(state, partial)
+        os.replace(partial, self._state_path)
+        checkpoint.save(self.out / 'policy.safetensors', self.network, self.card())
+        columns = [
+            'chunk',
+            'frames',
+            'expert_share',
+            'loss',
+            'agreement',
+            'state_error',
+            'success',
+            'median_s',
+            'wall_s',
+        ]
+        with (self.out / 'log.csv').open('w', newline='') as file:
+            writer = csv.DictWriter(file, columns)
+            writer.writeheader()
+            writer.writerows(self.log)
+
+    def _load(self) -> None:
+        state = torch.load(self._state_path, weights_only=True)
+        changed = {
+            name: (state['config'].get(name), value)
+            for name, value in self.config.as_dict().items()
+            if state['config'].get(name) != value
+        }
+        if changed:
+            raise ValueError(f'{self._state_path} wants the config it was begun with; (then, now) differ: {changed}')
+        self.network.load_state_dict(state['network'])
+        self.state_head.load_state_dict(state['state_head'])
+        self.optimizer.load_state_dict(state['optimizer'])
+        self.chunk, self.log, self.results = state['chunk'], state['log'], state['results']
