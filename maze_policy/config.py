@@ -5,18 +5,25 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from maze_policy.parameters import Config, parameter
+from maze_policy.topics import TAKEN_BY
 
 OBSERVATION_PX = 84  # side of the square observation, px
 
 
 @dataclass(frozen=True)
-class PhysicsConfig(Config):
+class TiltConfig(Config):
+    """How an action tilts the board: what a policy must share with its plant."""
+
+    tilt_step_deg: float = parameter('change of the commanded tilt per action, deg', 0.5, low=0.01, high=5.0)
+    tilt_limit_deg: float = parameter('largest commanded tilt about either axis, deg', 5.0, low=0.1, high=15.0)
+
+
+@dataclass(frozen=True)
+class PhysicsConfig(TiltConfig):
     """Board and ball. Control rate, step and limit are those of MERL's maze (numbers only; its code is AGPL)."""
 
     rate_hz: float = parameter('control and camera rate, Hz', 30.0, low=1.0, high=200.0)
     substeps: int = parameter('integration steps per control step', 16, low=1, high=256)
-    tilt_step_deg: float = parameter('change of the commanded tilt per action, deg', 0.5, low=0.01, high=5.0)
-    tilt_limit_deg: float = parameter('largest commanded tilt about either axis, deg', 5.0, low=0.1, high=15.0)
     tilt_lag_s: float = parameter('time constant with which the board follows its command, s', 0.05, low=0.0, high=1.0)
     gravity_m_s2: float = parameter('gravity, m/s^2', 9.81, low=0.0, high=30.0)
     rolling_resistance: float = parameter('coefficient of rolling resistance', 0.003, low=0.0, high=0.1)
@@ -32,3 +39,141 @@ class CameraConfig(Config):
     width_px: int = parameter('image width, px', 640, low=84, high=4096)
     height_px: int = parameter('image height, px', 480, low=84, high=4096)
     distance_m: float = parameter('camera above the board, for camera_info, m', 0.5, low=0.05, high=10.0)
+
+
+@dataclass(frozen=True)
+class ExpertConfig(Config):
+    """The privileged expert: a path over the openings, then velocity, acceleration, tilt and action."""
+
+    ahead_s: float = parameter('the ball is looked at this far ahead along its ring, s', 0.16, low=0.0, high=1.0)
+    approach_per_s: float = parameter(
+        'desired speed along the ring per distance to the opening, 1/s', 2.4, low=0.0, high=20.0
+    )
+    speed_m_s: float = parameter('largest desired speed along the ring, m/s', 0.085, low=0.0, high=1.0)
+    inward_m_s: float = parameter('desired speed through an opening, m/s', 0.04, low=0.0, high=1.0)
+    aligned_m: float = parameter(
+        'the ball turns inwards when it is this near to the middle of the opening, m', 0.006, low=0.0, high=0.1
+    )
+    response_s: float = parameter('time in which a desired velocity is to be reached, s', 0.23, low=0.01, high=2.0)
+
+
+@dataclass(frozen=True)
+class NetworkConfig(Config):
+    """Sizes of the CNN-LSTM: three convolutions (8x8/4, 4x4/2, 3x3/1), one linear layer, the LSTM, the readout."""
+
+    conv_channels: tuple[int, ...] = parameter('channels of the three convolutions', (16, 32, 32), low=1, high=512)
+    features: int = parameter(
+        'outputs of the linear layer between the convolutions and the LSTM', 128, low=1, high=4096
+    )
+    n_l: int = parameter('LSTM channels', 128, low=1, high=4096)
+    n_a: int = parameter('actions', 5, low=1, high=64)
+
+
+@dataclass(frozen=True)
+class DisturbanceConfig(Config):
+    """What a camera and a busy machine do to boards that are played in training or evaluation; nothing by default."""
+
+    noise_levels: float = parameter(
+        'largest standard deviation of the pixel noise, grey levels', 0.0, low=0.0, high=50.0
+    )
+    latency_steps: int = parameter('largest delay of a tilt command, control steps', 0, low=0, high=10)
+    least_latency_steps: int = parameter('smallest delay of a tilt command, control steps', 0, low=0, high=10)
+    missed_frames: float = parameter('share of the frames that the policy does not get to see', 0.0, low=0.0, high=0.9)
+    variation: float = parameter('each coefficient of the physics varies by up to this share', 0.0, low=0.0, high=0.9)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.least_latency_steps > self.latency_steps:
+            raise ValueError(
+                f'least_latency_steps wants at most latency_steps ({self.latency_steps}), '
+                f'got {self.least_latency_steps}'
+            )
+
+
+@dataclass(frozen=True)
+class EvaluateConfig(DisturbanceConfig):
+    """How a policy is tried out: trials from anywhere in the outer ring, undisturbed unless asked otherwise."""
+
+    count: int = parameter('number of trials', 200, low=1, high=100_000)
+    seed: int = parameter('seed of the ball positions', 1, low=0)
+    time_limit_s: float = parameter(
+        'a trial that takes longer has failed, s of simulated time', 60.0, low=0.1, high=3600.0
+    )
+    memory: bool = parameter('without memory, hidden and cell are set to 0 before every step', True)
+    camera: bool = parameter('observe through full camera images instead of directly drawn observations', False)
+
+
+@dataclass(frozen=True)
+class TrainConfig(DisturbanceConfig):
+    """DAgger: the policy plays, the expert says what it would have done, truncated back-propagation learns it."""
+
+    noise_levels: float = parameter(
+        'largest standard deviation of the pixel noise, grey levels', 6.0, low=0.0, high=50.0
+    )
+    latency_steps: int = parameter('largest delay of a tilt command, control steps', 1, low=0, high=10)
+    missed_frames: float = parameter('share of the frames that the policy does not get to see', 0.02, low=0.0, high=0.9)
+    variation: float = parameter('each coefficient of the physics varies by up to this share', 0.2, low=0.0, high=0.9)
+    seed: int = parameter('seed of everything', 0, low=0)
+    chunks: int = parameter('chunks of experience to collect and learn from', 600, low=1)
+    boards: int = parameter('boards played side by side', 128, low=1, high=4096)
+    chunk_steps: int = parameter(
+        'control steps per chunk, and steps that a gradient reaches back', 32, low=1, high=1024
+    )
+    minibatch_boards: int = parameter('boards per gradient step', 32, low=1, high=4096)
+    replay_chunks: int = parameter('chunks kept to learn from again (30 MB each)', 40, low=1, high=1000)
+    replays: int = parameter('kept chunks learnt from again for every new one', 1, low=0, high=100)
+    learning_rate: float = parameter('of Adam, at the start; a cosine takes it to 0', 1e-3, low=0.0, high=1.0)
+    gradient_norm: float = parameter('longer gradients are shortened to this', 1.0, low=0.0)
+    expert_chunks: int = parameter('chunks in which the share of boards that the expert plays falls to 0', 100, low=0)
+    random_actions: float = parameter('share of random actions', 0.03, low=0.0, high=1.0)
+    any_ring: float = parameter('share of episodes that start in any ring, not the outer one', 0.3, low=0.0, high=1.0)
+    episode_s: float = parameter('an episode that takes longer is given up, s', 25.0, low=1.0, high=600.0)
+    state_weight: float = parameter('weight of the error of the ball state read off the LSTM', 1.0, low=0.0)
+    evaluate_every: int = parameter('chunks between evaluations', 50, low=1)
+    evaluate_count: int = parameter('trials of an evaluation', 50, low=1)
+    save_every: int = parameter('chunks between saves; a killed training goes on from the last', 10, low=1)
+    threads: int = parameter('threads of torch; another number gives other rounding', 2, low=1, high=256)
+
+
+@dataclass(frozen=True)
+class NodeConfig(Config):
+    """What every node can be told."""
+
+    wait_for: tuple[str, ...] = parameter(
+        'start only once these nodes take what this one gives them, so that nothing is lost at the start',
+        (),
+        choices=tuple(TAKEN_BY),
+    )
+    wait_for_s: float = parameter('give up with an error after this long, s', 120.0, low=0.1, high=86400.0)
+
+
+@dataclass(frozen=True)
+class SimulatorNodeConfig(NodeConfig):
+    """The node that plays camera, ball tracker and arm."""
+
+    seed: int = parameter('seed of the starting positions', 0, low=0)
+    episodes: int = parameter('end after this many episodes; 0 plays on', 0, low=0)
+    time_limit_s: float = parameter('an episode that takes longer has failed, simulated s', 60.0, low=0.1, high=3600.0)
+    command_timeout_s: float = parameter(
+        'without a tilt command for this long the board levels itself, s', 0.1, low=0.01
+    )
+    answer_timeout_s: float = parameter(
+        'at the end of an episode wait this long for the policy: for its last tilt, then for its reset, s', 2.0, low=0.0
+    )
+
+
+@dataclass(frozen=True)
+class PolicyNodeConfig(NodeConfig):
+    """The node that plays a recurrent policy."""
+
+    checkpoint: str = parameter('policy to play; empty plays the shipped one', '')
+    camera_reliable: bool = parameter('subscribe reliably to the camera; false for a best-effort camera driver', True)
+    max_age_s: float = parameter(
+        'a frame older (or newer) than this never reaches the LSTM, s', 0.1, low=0.001, high=10.0
+    )
+    level_after_s: float = parameter(
+        'without a frame for this long the board is levelled, s', 0.1, low=0.001, high=10.0
+    )
+    forget_after_s: float = parameter(
+        'without a frame for this long the memory is reset, s', 1.0, low=0.01, high=3600.0
+    )

@@ -80,7 +80,7 @@ class Simulator:
         boards = self._all if which is None else np.atleast_1d(np.asarray(which, dtype=np.int64))
         rings = np.broadcast_to(self.maze.rings if ring is None else np.asarray(ring), boards.shape)
         if np.any((rings < 0) | (rings > self.maze.rings)):
-            raise ValueError(f'want a ring 0 to {self.maze.rings}, got {ring}')
+            raise ValueError(f'want a ring 0 to {self.maze.rings}, got {rings.tolist()}')
         lanes = np.array([self.maze.lane_m(index) for index in range(self.maze.rings + 1)])[rings]
         share = self._random.random(boards.size)  # uniform over the area of the lane
         distance = np.sqrt(lanes[:, 0] ** 2 + share * (lanes[:, 1] ** 2 - lanes[:, 0] ** 2))
