@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from maze_policy.config import NodeConfig
 from maze_policy.parameters import Config, parameter
+from maze_policy.topics import ALL, RECORDED
 
 
 @dataclass(frozen=True)
@@ -20,3 +22,46 @@ class IntrospectionConfig(Config):
         'error that rounding may leave in the LSTM recurrence before a step counts as missing', 1e-5, low=0.0, high=0.1
     )
     clock_jump_s: float = parameter('no offset spans a longer time between two steps, s', 1.0, low=0.001, high=3600.0)
+    least_steps: int = parameter(
+        'a channel is judged (single action, single ring) from so many salient steps', 10, low=1
+    )
+
+
+@dataclass(frozen=True)
+class TrialsConfig(Config):
+    """Trials played in process, each from another ball position, as in the paper's section 4."""
+
+    count: int = parameter('number of trials', 40, low=1, high=10_000)
+    seed: int = parameter('seed of the ball positions and of the null', 1, low=0)
+    time_limit_s: float = parameter(
+        'a trial that takes longer has failed, s of simulated time', 60.0, low=0.1, high=600.0
+    )
+    memory: bool = parameter('without memory, hidden and cell are set to 0 before every step', True)
+    start_ring: int = parameter('ring to start in, 0 = centre; -1 is the outermost', -1, low=-1, high=64)
+    window_steps: int = parameter(
+        'count only offsets of the first so many steps and in the ring started in; 0 counts all', 0, low=0
+    )
+    null_draws: int = parameter('random pairings of gates and contributions in the null', 100, low=0, high=10_000)
+
+
+@dataclass(frozen=True)
+class IntrospectionNodeConfig(NodeConfig):
+    """The node that looks into a policy while it plays."""
+
+    watched_channels: tuple[int, ...] = parameter(
+        'channels on introspection/watched and in the live figure 5 (its first one)', (0, 1, 2, 3), low=0
+    )
+    picture_rate_hz: float = parameter('rate of the live figures, while somebody looks, Hz', 2.0, low=0.1, high=30.0)
+    picture_steps: int = parameter('steps that the live figures 2 and 5 show', 300, low=10, high=3000)
+    ball_wait_steps: int = parameter('steps to wait for a ball position before going on without', 10, low=1, high=1000)
+
+
+@dataclass(frozen=True)
+class RecorderConfig(NodeConfig):
+    """The node that records."""
+
+    bag: str = parameter('folder to make; it must not exist', 'maze_bag')
+    topics: tuple[str, ...] = parameter(
+        'what to record', tuple(topic.name for topic in RECORDED), choices=tuple(topic.name for topic in ALL)
+    )
+    camera_reliable: bool = parameter('subscribe reliably to the camera; false for a best-effort camera driver', True)

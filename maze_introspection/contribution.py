@@ -75,7 +75,7 @@ def contribution(
     defined = np.zeros(steps, dtype=np.bool_)
     for first in range(0, steps, _STEPS):
         rows = slice(first, first + _STEPS)
-        h = hidden[rows].astype(np.float64)
+        h = hidden[rows].astype(np.float64, order='C')
         a = _best(h, weight, offset) if taken is None else taken[rows]
         weighted = weight[a] * h
         score[rows] = weighted.sum(axis=1) + offset[a]

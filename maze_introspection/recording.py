@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -146,3 +148,39 @@ class Recording:
             live=live,
             source=self.source,
         )
+
+
+def join(recordings: Sequence[Recording], source: str) -> Recording:
+    """Several recordings of one policy in one maze as the episodes of one; each begins after the one before has ended.
+
+    Raises:
+        ValueError: if policies or mazes differ or the stamps overlap.
+    """
+    first = recordings[0]
+    for other in recordings[1:]:
+        if not np.array_equal(other.readout, first.readout):
+            raise ValueError(f'want one policy, got another readout in {other.source} than in {first.source}')
+        if other.maze != first.maze:
+            raise ValueError(f'want one maze, got another in {other.source} than in {first.source}')
+    stamp_ns = np.concatenate([recording.stamp_ns for recording in recordings])
+    if not (np.diff(stamp_ns) > 0).all():
+        raise ValueError(f'{source}: want recordings one after the other, got overlapping stamps')
+    begun = np.cumsum([0, *(len(recording.episode_ids) for recording in recordings[:-1])])
+
+    def stacked(name: str) -> npt.NDArray[Any]:
+        return np.concatenate([getattr(recording, name) for recording in recordings])
+
+    return Recording(
+        stamp_ns=stamp_ns,
+        gates=stacked('gates'),
+        hidden=stacked('hidden'),
+        cell=stacked('cell'),
+        scores=stacked('scores'),
+        readout=first.readout,
+        episode=np.concatenate([recording.episode + before for recording, before in zip(recordings, begun)]),
+        episode_ids=tuple(name for recording in recordings for name in recording.episode_ids),
+        tilt_rad=stacked('tilt_rad'),
+        ball_m=stacked('ball_m'),
+        maze=first.maze,
+        source=source,
+    )

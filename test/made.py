@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
-from maze_introspection.recording import Recording
+from maze_introspection.config import IntrospectionConfig
+from maze_introspection.introspection import Introspection
+from maze_introspection.recording import LIVE_OFFSET, Live, Recording
 from maze_policy.maze import load_maze
 
 STEP_NS = 33_333_333
@@ -53,3 +57,26 @@ def made_recording(
         maze=load_maze(),
         source='made up',
     )
+
+
+def keeping(recording: Recording, keep) -> Recording:
+    """Only some of the steps, as if the others had been lost."""
+    per_step = ('stamp_ns', 'gates', 'hidden', 'cell', 'scores', 'episode', 'tilt_rad', 'ball_m')
+    return replace(recording, **{name: getattr(recording, name)[keep] for name in per_step})
+
+
+def with_live(recording: Recording, config: IntrospectionConfig = IntrospectionConfig()) -> Recording:  # noqa: B008
+    """With what the live node would have said, computed step by step as it does."""
+    looking = Introspection(config)
+    looking.set_readout(recording.readout)
+    share, rows = [], [np.empty(0, dtype=LIVE_OFFSET)]
+    for t in range(recording.steps):
+        parts = (recording.gates[t], recording.hidden[t], recording.cell[t], recording.scores[t])
+        insight = looking.step(*parts, stamp_ns=int(recording.stamp_ns[t]))
+        share.append(insight.share)
+        live = np.empty(len(insight.offsets), dtype=LIVE_OFFSET)
+        live['step'], live['action'], live['distance_m'] = t, insight.action, np.hypot(*recording.ball_m[t])
+        for name in ('gate', 'channel', 'offset', 'censored'):
+            live[name] = insight.offsets[name]
+        rows.append(live)
+    return replace(recording, live=Live(np.stack(share), np.concatenate(rows)))

@@ -1,0 +1,48 @@
+"""The paper's figures 2 to 6 of an analysis, each drawn on axes that the caller gives or written as PNG and SVG."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.figure import Figure
+
+from maze_introspection.analysis import Analysis
+from maze_introspection.figures.channel import channel
+from maze_introspection.figures.distance import distance
+from maze_introspection.figures.heatmap import heatmap
+from maze_introspection.figures.histogram import histogram
+from maze_introspection.figures.places import places
+from maze_introspection.figures.style import write
+
+__all__ = ['channel', 'distance', 'figures', 'heatmap', 'histogram', 'places', 'write']
+
+
+def figures(
+    whole: Analysis,
+    episode: Analysis,
+    *,
+    which: int,
+    gate: int,
+    images: Mapping[int, npt.NDArray[np.uint8]],
+    image_source: str,
+) -> dict[str, Callable[[], Figure]]:
+    """Figures 2 to 6 by file name: 2, 3 and 5 of one episode, 4 and 6 over all of them.
+
+    Args:
+        whole: all episodes.
+        episode: the one to show.
+        which: channel of figure 5.
+        gate: gate of figures 5 and 6.
+        images: overhead images by stamp, ns.
+        image_source: what they are, for the caption.
+    """
+    background = next(iter(images.values()), None)
+    return {
+        'figure2_salient_channels': lambda: heatmap(episode),
+        'figure3_distance': lambda: distance(episode, images, image_source),
+        'figure4_places': lambda: places(whole, background),
+        'figure5_channel': lambda: channel(episode, which, gate),
+        'figure6_offsets': lambda: histogram(whole, gate),
+    }
