@@ -74,6 +74,5 @@ setup(
             'introspection_node = maze_introspection.introspection_node:main',
             'recorder_node = maze_introspection.recorder_node:main',
         ],
-        'gymnasium.envs': ['maze_introspection = maze_policy.environment:register'],
     },
 )
