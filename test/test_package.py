@@ -113,7 +113,7 @@ def test_every_shipped_file_is_installed():
 
 def test_every_entry_point_exists():
     scripts = declared()['all']['entry_points']
-    for entry in [*scripts['console_scripts'], *scripts['gymnasium.envs']]:
+    for entry in scripts['console_scripts']:
         module, function = entry.split('=')[1].strip().split(':')
         assert callable(getattr(importlib.import_module(module), function)), entry
 
