@@ -1,0 +1,288 @@
+"""What our nodes share: parameters from a dataclass, a start and an end that lose nothing, diagnostics, signals."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import rclpy
+import rclpy.subscription
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rclpy.clock import Clock, ClockType
+from rclpy.duration import Duration
+from rclpy.exceptions import ParameterException
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
+from rclpy.utilities import remove_ros_args
+
+from maze_policy import messages
+from maze_policy.config import CameraConfig, NodeConfig, PhysicsConfig
+from maze_policy.health import Health
+from maze_policy.maze import Maze
+from maze_policy.parameters import Config, did_you_mean, fields_of
+from maze_policy.qos import qos
+from maze_policy.topics import DIAGNOSTICS, TAKEN_BY, Topic
+
+try:
+    from rclpy.experimental import EventsExecutor
+except ImportError:  # before Kilted
+    EventsExecutor = SingleThreadedExecutor
+
+C = TypeVar('C', bound=Config)
+
+SHARED: dict[str, type[Config]] = {'maze': Maze, 'physics': PhysicsConfig, 'camera': CameraConfig}
+
+QUIET_S = 0.25  # a queue from which nothing came for this long is drained
+DRAIN_LIMIT_S = 3.0
+SPIN_S = 0.02  # how soon a signal is noticed when nothing else happens
+
+
+def declare(node: Node, config: type[C], prefix: str = '', defaults: C | None = None) -> C:
+    """Declare every field of a dataclass as a parameter and return what the user wants them to be.
+
+    They are read once, so they are read-only.
+
+    Args:
+        node: the node.
+        config: what the parameters are, with types, ranges and descriptions.
+        prefix: group such as `maze`, which makes `maze.rim_radius_m`.
+        defaults: used instead of the dataclass's own.
+
+    Raises:
+        ValueError: if a given value has the wrong type or is out of range.
+    """
+    given = {name: override.value for name, override in node._parameter_overrides.items()}  # no public way to ask
+    values = defaults.as_dict() if defaults else {}
+    name_of = {field.name: f'{prefix}.{field.name}' if prefix else field.name for field, _ in fields_of(config)}
+    values |= {field: _plain(given[name]) for field, name in name_of.items() if name in given}
+    try:
+        made = config.from_dict(values)
+    except ValueError as error:
+        raise ValueError(f'parameters{" " + prefix if prefix else ""}: {error}') from error
+    for field, kind in fields_of(config):
+        value = made.as_dict()[field.name]
+        node.declare_parameter(name_of[field.name], value, _descriptor(field, kind), ignore_override=True)
+    return made
+
+
+def refuse_unknown_parameters(node: Node) -> None:
+    """Refuse a misspelt parameter, once all are declared; groups that a file may give to every node are let pass.
+
+    Raises:
+        ValueError: naming it and the nearest one there is.
+    """
+    shared = [f'{prefix}.{field.name}' for prefix, group in SHARED.items() for field, _ in fields_of(group)]
+    for name in node._parameter_overrides:
+        if not node.has_parameter(name) and name not in shared:
+            known = [known for known in node._parameters if not known.startswith('qos_overrides')]
+            raise ValueError(f'there is no parameter {name!r}{did_you_mean(name, known)}')
+
+
+class BaseNode(Node):
+    """A node with outputs and inputs by `Topic`, health on /diagnostics, and an orderly end.
+
+    A subclass declares its parameters and outputs, then calls `start_when_taken` with the rest of its start.
+    """
+
+    drains = True  # on the way out, take what is queued already
+    wants_info = False  # callbacks get rclpy's MessageInfo too; the faster EventsExecutor of Kilted cannot pass it
+
+    def __init__(self, name: str, **kwargs: Any) -> None:
+        super().__init__(name, **kwargs)
+        self.exit_code: int | None = None  # set it to end
+        self.health = Health()
+        self.steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self._outputs: dict[Topic, Any] = {}
+        self._heard_s = self._reported_s = time.monotonic()
+        self.output(DIAGNOSTICS)
+        self.create_timer(1.0, self.report, clock=self.steady)
+
+    def output(self, topic: Topic) -> Any:
+        """A publisher for a topic."""
+        self._outputs[topic] = self.create_publisher(messages.message_class(topic.type), topic.name, qos(topic))
+        return self._outputs[topic]
+
+    def input(
+        self,
+        topic: Topic,
+        callback: Callable[..., None],
+        *,
+        reliable: bool = True,
+        depth: int | None = None,
+        raw: bool = False,
+    ) -> None:
+        """Subscribe; where the node `wants_info`, the callback gets it with the message (empty before Jazzy)."""
+        has_info = hasattr(rclpy.subscription, 'MessageInfo')
+
+        def heard(message: Any) -> None:
+            self._heard_s = time.monotonic()
+            callback(message, {}) if self.wants_info else callback(message)
+
+        def heard_with_info(message: Any, info: Any) -> None:
+            self._heard_s = time.monotonic()
+            callback(message, info)
+
+        self.create_subscription(
+            messages.message_class(topic.type),
+            topic.name,
+            heard_with_info if self.wants_info and has_info else heard,
+            qos(topic, reliable=reliable, depth=depth),
+            raw=raw,
+        )
+
+    def now_ns(self) -> int:
+        """The node's clock, ns."""
+        return int(self.get_clock().now().nanoseconds)
+
+    def start_when_taken(self, config: NodeConfig, start: Callable[[], None]) -> None:
+        """Call `start` once every node in `wait_for` takes those of our outputs that it should.
+
+        So a node that makes its inputs in `start` says by them that its own listeners are there, and the first frame
+        travels the whole chain.
+        """
+        began_s = time.monotonic()
+
+        def look() -> None:
+            missing = self._missing(config.wait_for)
+            if missing and time.monotonic() - began_s > config.wait_for_s:
+                raise TimeoutError(f'after {config.wait_for_s:g} s still {"; ".join(missing)} (parameter wait_for)')
+            if missing:
+                self.get_logger().info(f'waiting: {"; ".join(missing)}', throttle_duration_sec=5.0, skip_first=True)
+            else:
+                timer.cancel()
+                start()
+
+        timer = self.create_timer(0.02, look, clock=self.steady)
+
+    def refuse(self, kind: str, why: object) -> None:
+        """Count a refused input; the first of its kind is logged, all are on /diagnostics."""
+        if self.health.refuse(kind, str(why)):
+            self.get_logger().warning(f'refused {kind}: {why} (further ones are counted on /diagnostics)')
+
+    def report(self) -> None:
+        """Put the health on /diagnostics."""
+        now_s = time.monotonic()
+        report = self.health.report(max(now_s - self._reported_s, 1e-3))
+        self._reported_s = now_s
+        name = self.get_fully_qualified_name()
+        self._outputs[DIAGNOSTICS].publish(
+            messages.diagnostics_message(messages.header_at(self.now_ns()), name, *report)
+        )
+
+    def last_words(self) -> None:
+        """Called first at every end, an exception's too: make things safe."""
+
+    def finish(self) -> None:
+        """Called after the queues are drained: flush and close."""
+
+    def quiet_for_s(self) -> float:
+        """How long ago the last input came."""
+        return time.monotonic() - self._heard_s
+
+    def wait_until_acknowledged(self, limit_s: float = 1.0) -> None:
+        """Wait until every listener has everything, at most `limit_s`."""
+        end_s = time.monotonic() + limit_s
+        for publisher in self._outputs.values():
+            publisher.wait_for_all_acked(Duration(seconds=max(end_s - time.monotonic(), 0.0)))
+
+    def _missing(self, wait_for: tuple[str, ...]) -> list[str]:
+        """Which listeners are not there yet, in words."""
+        missing = []
+        for topic, publisher in self._outputs.items():
+            wanted = [name for name in wait_for if topic in TAKEN_BY[name]]
+            here = self.get_namespace()
+            found = {
+                info.node_name
+                for info in self.get_subscriptions_info_by_topic(self.resolve_topic_name(topic.name))
+                if info.node_namespace == here
+            }
+            absent = [name for name in wanted if name not in found]
+            if absent or publisher.get_subscription_count() < len(wanted):
+                missing.append(f'{topic.name} is not taken by {", ".join(absent or wanted)}')
+        return missing
+
+
+def executor_for(node: BaseNode) -> Any:
+    """The fastest executor that can serve this node, with the node in it."""
+    executor = (SingleThreadedExecutor if node.wants_info else EventsExecutor)(context=node.context)
+    executor.add_node(node)
+    return executor
+
+
+def run(make_node: Callable[[], BaseNode]) -> int:
+    """Run one node until it ends or SIGINT or SIGTERM comes; the exit code.
+
+    rclpy's own signal handling would invalidate the context before a last (level) command can be sent.
+    """
+    caught: list[int] = []
+    before = {
+        number: signal.signal(number, lambda number, _: caught.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    node, code = None, 1
+    try:
+        if surplus := remove_ros_args(sys.argv)[1:]:
+            raise ValueError(f'want parameters as --ros-args -p name:=value, got {" ".join(surplus)}')
+        rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+        node = make_node()
+        executor = executor_for(node)
+        while node.exit_code is None and not caught:
+            executor.spin_once(timeout_sec=SPIN_S)
+        code = node.exit_code or 0
+        node.last_words()
+        caught.clear()
+        end_s = time.monotonic() + DRAIN_LIMIT_S
+        while node.drains and node.quiet_for_s() < QUIET_S and time.monotonic() < end_s and not caught:
+            executor.spin_once(timeout_sec=SPIN_S)
+        node.finish()
+        node.report()
+        node.wait_until_acknowledged()
+    except Exception as error:
+        code = 1
+        _explain(node, error)
+    finally:
+        rclpy.try_shutdown()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    return code
+
+
+def _explain(node: BaseNode | None, error: Exception) -> None:
+    """One line for what a user can mend, the traceback too for what only we can; the node's end in any case."""
+    if not isinstance(error, (ValueError, OSError, ParameterException)) and 'RCL' not in type(error).__name__:
+        traceback.print_exc()
+    name = node.get_name() if node else sys.argv[0].rsplit('/')[-1].removesuffix('.py')
+    print(f'{name}: {error}', file=sys.stderr, flush=True)
+    for end in (node.last_words, node.finish, node.wait_until_acknowledged) if node else ():
+        try:
+            end()
+        except Exception as further:
+            print(f'{name}: {further}', file=sys.stderr, flush=True)
+
+
+def _plain(value: Any) -> Any:
+    """A parameter's value without rclpy's array types; an empty list in a parameter file comes as None."""
+    return value if isinstance(value, (bool, int, float, str)) else list(value or ())
+
+
+def _descriptor(field: Any, kind: Any) -> ParameterDescriptor:
+    descriptor = ParameterDescriptor(description=field.metadata['description'], read_only=True)
+    low, high, choices = field.metadata['low'], field.metadata['high'], field.metadata['choices']
+    if low is not None or high is not None:
+        low, high = -sys.float_info.max if low is None else low, sys.float_info.max if high is None else high
+        if kind is float:
+            descriptor.floating_point_range = [FloatingPointRange(from_value=float(low), to_value=float(high))]
+        elif kind is int:
+            limit = 2**63 - 1
+            low, high = max(-limit, int(low)), min(limit, int(high))
+            descriptor.integer_range = [IntegerRange(from_value=low, to_value=high)]
+        else:
+            descriptor.additional_constraints = f'each from {low:g} to {high:g}'
+    if choices:
+        descriptor.additional_constraints = 'one of ' + ', '.join(choices)
+    return descriptor
