@@ -41,7 +41,7 @@ class TrialsConfig(Config):
     window_steps: int = parameter(
         'count only offsets of the first so many steps and in the ring started in; 0 counts all', 0, low=0
     )
-    null_draws: int = parameter('random pairings of gates and contributions in the null', 100, low=0, high=10_000)
+    null_draws: int = parameter('random pairings of gates and contributions in the null', 100, low=1, high=10_000)
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
+from captum.attr import LayerGradientXActivation
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from maze_introspection.contribution import contribution, salient
+from maze_policy.network import CnnLstm
 
 READOUT = np.array([[1.0, 1.0, 1.0, 1.0], [2.0, 0.0, -1.0, 4.0]])
 
@@ -136,3 +139,42 @@ def test_no_steps_no_contributions():
     c = contribution(np.zeros((0, 3)), np.zeros((5, 3)), action=np.zeros(0, dtype=int))
     assert c.share.shape == (0, 3)
     assert salient(c.share).shape == (0, 3)
+
+
+def test_equals_captum_on_the_real_network():
+    """LayerGradientXActivation at the LSTM's output, clamped and normalised, is the same quantity found by autograd."""
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    network = CnnLstm()
+
+    class Scores(torch.nn.Module):
+        """One step as autograd sees it, with the hidden state passing a layer that Captum can hook."""
+
+        def __init__(self):
+            super().__init__()
+            self.network, self.hidden = network, torch.nn.Identity()
+
+        def forward(self, images, hidden, cell):
+            features = network.eye(images[:, None].float() / 127.5 - 1)
+            out, _ = network.lstm(features[None], (hidden[None], cell[None]))
+            return network.actor(self.hidden(out[0]))
+
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (30, 84, 84), dtype=np.uint8)
+    memory, before, steps = network.initial_memory(), [], []
+    for image in images:
+        before.append(memory)
+        steps.append(network.step(image, memory))
+        memory = steps[-1].memory
+    hidden, cell = (torch.stack(part).clone() for part in zip(*before))
+    action = np.array([step.scores.argmax() for step in steps])
+
+    model = Scores()
+    captum = LayerGradientXActivation(model, model.hidden).attribute(
+        (torch.from_numpy(images), hidden, cell), target=torch.from_numpy(action)
+    )
+    clamped = captum.detach().numpy().clip(min=0)
+    ours = contribution(np.stack([step.hidden for step in steps]), network.readout[:, :-1])
+    assert ours.action.tolist() == action.tolist()
+    assert ours.defined.all()
+    np.testing.assert_allclose(ours.share, clamped / clamped.sum(axis=1, keepdims=True), rtol=0, atol=1e-6)

@@ -1,0 +1,135 @@
+"""`maze-introspection`: explain a recorded policy, or play and explain the paper's 40 trials."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from maze_introspection.analysis import Analysis, LiveComparison, analyze, compare_live
+from maze_introspection.bag import read_images, read_recording
+from maze_introspection.config import IntrospectionConfig, TrialsConfig
+from maze_introspection.null import against_null, counting_steps
+from maze_introspection.report import text
+from maze_introspection.results import prepare, write_results
+from maze_introspection.statistics import summary
+from maze_policy.parameters import add_options, from_options
+from maze_policy.policy import GATE_NAMES
+from maze_policy.topics import CAMERA_IMAGE, OBSERVATION
+
+EXIT_CODES = (
+    'exit code: 0 all is well; 1 the recording is incomplete, or the recorded live contributions and offsets are not '
+    'those of the replay; 2 bad input, nothing was written'
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run `maze-introspection`; see `EXIT_CODES`."""
+    options = _parser().parse_args(arguments)
+    try:
+        code: int = options.run(options)
+    except (ValueError, OSError) as error:
+        print(f'maze-introspection: {error}', file=sys.stderr)
+        return 2
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser('maze-introspection', description=__doc__, allow_abbrev=False)
+    commands = parser.add_subparsers(required=True, metavar='COMMAND')
+
+    bag = commands.add_parser(
+        'analyze', help='figures 2 to 6, tables and a summary of a bag', epilog=EXIT_CODES, allow_abbrev=False
+    )
+    bag.add_argument('bag', type=Path, metavar='BAG', help='rosbag2 folder (MCAP or SQLite)')
+    bag.add_argument('--out', type=Path, help='folder for the results (default: BAG_analysis beside the bag)')
+    bag.add_argument('--namespace', help='of the policy; needed only where the bag holds more than one')
+    bag.set_defaults(run=_analyze)
+
+    trials = commands.add_parser(
+        'trials',
+        help='play trials from different ball positions and analyze all of them',
+        epilog=EXIT_CODES,
+        allow_abbrev=False,
+    )
+    trials.add_argument('--out', type=Path, required=True, help='folder for the bags and the results; resumes there')
+    trials.add_argument('--checkpoint', type=Path, help='NAME.safetensors (default: the shipped nominal policy)')
+    trials.add_argument(
+        '--maze', type=Path, help='parameter file with the maze (default: the shipped config/maze.yaml)'
+    )
+    add_options(trials, TrialsConfig)
+    trials.set_defaults(run=_trials)
+
+    for command in (bag, trials):
+        command.add_argument('--episode', type=int, help='of figures 2, 3 and 5 (default: the first solved one)')
+        command.add_argument('--channel', type=int, help='of figure 5 (default: the one with most offsets)')
+        command.add_argument(
+            '--gate', choices=list(GATE_NAMES.values()), default='output', help='of figures 5 and 6 (default: output)'
+        )
+        add_options(command, IntrospectionConfig)
+    return parser
+
+
+def _analyze(options: argparse.Namespace) -> int:
+    config = from_options(IntrospectionConfig, options)
+    out = options.out or options.bag.resolve().with_name(options.bag.resolve().name + '_analysis')
+    prepare(out)
+    analysis = analyze(read_recording(options.bag, options.namespace), config)
+    live = _live(analysis)
+
+    def look(stamps_ns: Sequence[int]) -> tuple[Mapping[int, npt.NDArray[np.uint8]], str]:
+        for topic, what in ((CAMERA_IMAGE, 'camera images'), (OBSERVATION, 'no camera recorded: what the policy saw')):
+            images = read_images(options.bag, topic, stamps_ns, options.namespace)
+            if images:
+                return images, what
+        return {}, 'no image recorded: outline from the recorded maze and ball'
+
+    numbers = summary(analysis)
+    numbers['live'] = {'compared': live is not None, 'identical': live.identical if live else None, 'says': str(live)}
+    _write(analysis, numbers, out, look, options)
+    print(f'live: {live}' if live else 'live: no introspection node was recorded, nothing to compare')
+    return 0 if analysis.complete and (live is None or live.identical) else 1
+
+
+def _live(analysis: Analysis) -> LiveComparison | None:
+    """The comparison at the given thresholds, or at the defaults if the live node can only have had those."""
+    live = compare_live(analysis)
+    default = IntrospectionConfig()
+    if live is None or live.identical or analysis.config == default:
+        return live
+    usual = compare_live(analyze(analysis.recording, default))
+    return usual if usual and usual.identical else live
+
+
+def _trials(options: argparse.Namespace) -> int:
+    from maze_introspection.trials import play  # needs torch and the simulator; `analyze` does not
+
+    config, trials = from_options(IntrospectionConfig, options), from_options(TrialsConfig, options)
+    prepare(options.out)
+    recording, look = play(trials, options.out, options.checkpoint, options.maze)
+    analysis = analyze(recording, config)
+    counts = counting_steps(analysis, trials.window_steps)
+    numbers: dict[str, Any] = {
+        **summary(analysis),
+        'trials': trials.as_dict(),
+        'against_null': against_null(analysis, trials.null_draws, trials.seed, counts),
+    }
+    _write(analysis, numbers, options.out, look, options)
+    return 0 if analysis.complete else 1
+
+
+def _write(analysis: Analysis, numbers: dict[str, Any], out: Path, look: Any, options: argparse.Namespace) -> None:
+    paths = write_results(
+        analysis, numbers, out, look, episode=options.episode, channel=options.channel, gate=options.gate
+    )
+    print(text(numbers))
+    print(f'{len(paths)} files in {out}: {", ".join(sorted({path.stem for path in paths}))}')
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from made import STEP_NS, made_recording
+
+from maze_introspection.analysis import analyze
+from maze_introspection.config import IntrospectionConfig
+from maze_introspection.null import against_null, counting_steps, ring_means
+from maze_policy.policy import OUTPUT
+
+CONFIG = IntrospectionConfig(theta_c=0.05)
+
+
+def everywhere(analysis):
+    return np.ones(analysis.recording.steps, dtype=bool)
+
+
+def test_ring_means_by_hand():
+    means = ring_means(np.array([2, 4, 9, 5]), np.array([1, 1, 3, -1]), 4)
+    np.testing.assert_allclose(means, [np.nan, 3, np.nan, 9])
+
+
+def test_measured_means_are_those_of_the_uncensored_offsets():
+    analysis = analyze(made_recording(400, 16, resets=(0, 150)), CONFIG)
+    found = against_null(analysis, 20, 0, everywhere(analysis))['output']
+    rows = analysis.of_gate(OUTPUT)
+    rows = rows[~rows['censored']]
+    for ring in range(5):
+        assert found['mean'][ring] == pytest.approx(rows['offset'][analysis.ring[rows['t']] == ring].mean())
+        assert found['null_low'][ring] <= found['null_mean'][ring] <= found['null_high'][ring]
+    assert found['growth'] == pytest.approx(found['mean'][1] - found['mean'][4])
+
+
+def test_the_same_seed_draws_the_same_null():
+    analysis = analyze(made_recording(300, 16), CONFIG)
+    one, two, other = (against_null(analysis, 10, seed, everywhere(analysis)) for seed in (1, 1, 2))
+    assert one == two != other
+
+
+def linked_recording(lag):
+    """Every channel contributes in bursts of its own, `lag` steps after its own gate opens."""
+    steps, channels = 2000, 12
+    rng = np.random.default_rng(0)
+    gates = np.full((steps, 4, channels), 0.1, dtype=np.float32)
+    hidden = np.full((steps, channels), -0.5, dtype=np.float32)
+    for channel in range(channels):
+        for start in rng.choice(np.arange(5, steps - 60, 60), 20, replace=False) + rng.integers(0, 20):
+            gates[start : start + 40, :, channel] = 0.9
+            hidden[start + lag : start + lag + 3, channel] = 0.5
+    base = made_recording(steps, channels)
+    readout = np.ones((5, channels + 1), dtype=np.float32)
+    readout[:, -1] = 0
+    scores = np.tile([1, 0, 0, 0, 0], (steps, 1)).astype(np.float32)
+    return replace(
+        base, gates=gates, hidden=hidden, readout=readout, scores=scores, stamp_ns=np.arange(steps) * STEP_NS
+    )
+
+
+def test_the_null_breaks_the_link_between_a_gate_and_its_own_contribution():
+    recording = linked_recording(lag=7)
+    analysis = analyze(recording, CONFIG)
+    analysis = replace(analysis, begins=np.arange(recording.steps) == 0)  # made-up gates obey no recurrence
+    from maze_introspection.analysis import gated_offsets
+
+    offsets = gated_offsets(recording, analysis.contribution.share, analysis.begins, CONFIG)
+    analysis = replace(analysis, offsets=offsets)
+    found = against_null(analysis, 20, 0, everywhere(analysis))['output']
+    assert found['mean'] == [pytest.approx(7)] * 5
+    assert max(abs(mean - 7) for mean in found['null_mean']) > 1
+
+
+def test_a_window_counts_the_first_steps_in_the_ring_begun_in():
+    recording = made_recording(100, 4, resets=(0, 60))
+    recording.ball_m[:] = [0.085, 0]
+    recording.ball_m[15:] = [0.067, 0]
+    analysis = analyze(recording, CONFIG)
+    assert np.flatnonzero(counting_steps(analysis, 20)).tolist() == [*range(15), *range(60, 80)]
+    assert counting_steps(analysis, 0).all()
+
+
+def test_nothing_to_compare_is_none_not_nan():
+    analysis = analyze(made_recording(60, 4), IntrospectionConfig(theta_g=1.0))
+    found = against_null(analysis, 5, 0, everywhere(analysis))['output']
+    assert found['mean'] == [None] * 5
+    assert found['p'] is None
