@@ -10,8 +10,6 @@ from maze_introspection.statistics import Channels
 
 Int64 = npt.NDArray[np.int64]
 
-CONFINED_SHARE = 0.95  # a channel with so much of its salient steps in one ring is confined to it
-
 
 def rows_by_action(table: Channels) -> Int64:
     """Figure 2: the channels that are ever salient, sorted by the action they contribute to, the purest first."""
@@ -36,15 +34,15 @@ def confined_channels(table: Channels, least_steps: int) -> tuple[list[int], lis
     """Figure 4: two channels confined in space and two confined to a ring, as far as there are any.
 
     Among channels with at least `least_steps` salient steps: in space, those with the smallest spread of the ball's
-    position; to a ring, of those with at least 95 % of their salient steps in one ring (not the centre) the one that
-    reaches furthest around it, then the one that reaches furthest around another ring.
+    position. To a ring (not the centre), the one with the largest share of its salient steps in one ring, then the one
+    with the largest share in another ring; among equals the one that reaches furthest around the centre.
     """
     judged = np.flatnonzero((table.salient_steps >= least_steps) & np.isfinite(table.spread_m))
     in_space = judged[np.argsort(table.spread_m[judged], kind='stable')][:2].tolist()
-    confined = [c for c in judged if table.ring_share[c] >= CONFINED_SHARE and table.ring[c] > 0 and c not in in_space]
-    confined.sort(key=lambda c: -table.turn[c])
-    to_ring = [int(c) for c in confined[:1]]
-    to_ring += [int(c) for c in confined[1:] if table.ring[c] != table.ring[to_ring[0]]][:1]
+    confined = [int(c) for c in judged if table.ring[c] > 0 and c not in in_space]
+    confined.sort(key=lambda c: (-table.ring_share[c], -table.turn[c]))
+    to_ring = confined[:1]
+    to_ring += [c for c in confined[1:] if table.ring[c] != table.ring[to_ring[0]]][:1]
     return in_space, to_ring
 
 

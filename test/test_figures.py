@@ -107,7 +107,7 @@ def test_distance_without_a_maze(analysis):
 def test_places_are_ball_positions_coloured_by_action(analysis):
     in_space, to_ring = confined_channels(channels(analysis), CONFIG.least_steps)
     assert len(in_space) == 2
-    figure = places(analysis, None)
+    figure = places(analysis)
     for axes, which in zip(figure.axes, in_space + to_ring):
         (dots,) = [collection for collection in axes.collections if len(collection.get_offsets())]
         steps = np.flatnonzero(analysis.salient[:, which])
@@ -187,7 +187,7 @@ def test_a_policy_with_other_actions_gets_numbered_actions(analysis):
     )
     bar = heatmap(wide).axes[1]
     assert bar.get_yticklabels()[9].get_text() == 'action 9'
-    assert len(places(wide, None).legends[0].get_texts()) == 10
+    assert len(places(wide).legends[0].get_texts()) == 10
 
 
 def test_no_offset_at_all(analysis):

@@ -42,7 +42,7 @@ def test_confined_channels_follow_the_rule():
         salient_steps=[50, 50, 50, 9, 50, 50, 50],
         spread_m=[0.03, 0.002, 0.001, 0.0001, 0.04, 0.05, 0.06],
         ring=[4, 4, 3, 2, 4, 2, 0],
-        ring_share=[0.96, 1, 1, 1, 1, 0.95, 1],
+        ring_share=[0.9, 1, 1, 1, 0.9, 0.7, 1],
         turn=[0.5, 0, 0, 0, 0.9, 0.4, 1.0],
     )
     # 3 has too few steps, 6 is in the centre, 0 shares its ring with 4, which reaches further around it.
@@ -51,7 +51,7 @@ def test_confined_channels_follow_the_rule():
 
 def test_fewer_confined_channels_than_wanted():
     made = table(salient_steps=[50, 50, 50], spread_m=[0.1, 0.2, np.nan], ring=[1, 1, 1], ring_share=[0.5, 0.6, 0.7])
-    assert confined_channels(made, least_steps=10) == ([0, 1], [])
+    assert confined_channels(made, least_steps=10) == ([0, 1], [])  # the third was never seen with a ball
 
 
 def test_the_telling_channel_has_the_most_runs_that_lead_to_a_salient_step():

@@ -38,11 +38,10 @@ def figures(
         images: overhead images by stamp, ns.
         image_source: what they are, for the caption.
     """
-    background = next(iter(images.values()), None)
     return {
         'figure2_salient_channels': lambda: heatmap(episode),
         'figure3_distance': lambda: distance(episode, images, image_source),
-        'figure4_places': lambda: places(whole, background),
+        'figure4_places': lambda: places(whole),
         'figure5_channel': lambda: channel(episode, which, gate),
         'figure6_offsets': lambda: histogram(whole, gate),
     }

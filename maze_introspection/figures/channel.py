@@ -19,7 +19,7 @@ def channel(analysis: Analysis, which: int, gate: int) -> Figure:
     figure = new_figure(2.8)
     draw_channel(figure.add_subplot(), analysis, which, gate)
     kinds = {
-        f'{GATE_NAMES[gate]} gate': Line2D([], [], color=GATE_BLUE),
+        f'{GATE_NAMES[gate]} gate (dashed: θg = {analysis.config.theta_g:g})': Line2D([], [], color=GATE_BLUE),
         'contribution': Line2D([], [], color='black', linestyle=DOTTED),
         'salient': Line2D([], [], color=SALIENT_RED, alpha=0.3, linewidth=3),
         'preceding offset (dotted: censored)': Line2D([], [], color=OFFSET_GREEN),
@@ -39,10 +39,6 @@ def draw_channel(axes: Axes, analysis: Analysis, which: int, gate: int) -> None:
     axes.vlines(salient, 0, 1.05, color=SALIENT_RED, alpha=0.3, linewidth=1.6, zorder=1)
     axes.plot(recording.gates[:, gate, which], color=GATE_BLUE, linewidth=1.4, zorder=3)
     axes.axhline(analysis.config.theta_g, color=GATE_BLUE, linewidth=0.5, linestyle=(0, (4, 3)), zorder=2)
-    axes.annotate(
-        f'θg = {analysis.config.theta_g:g}', (1.0, analysis.config.theta_g), xycoords=axes.get_yaxis_transform(),
-        xytext=(-2, 2), textcoords='offset points', horizontalalignment='right', fontsize=6.5, color=GATE_BLUE,
-    )  # fmt: skip
 
     rows = analysis.step_offsets(gate)
     rows = rows[rows['channel'] == which]
@@ -56,7 +52,7 @@ def draw_channel(axes: Axes, analysis: Analysis, which: int, gate: int) -> None:
         axes.hlines(*lines, color=OFFSET_GREEN, linestyle=style, linewidth=0.9, zorder=4)
     shares = axes.twinx()
     shares.spines['right'].set_visible(True)
-    shares.plot(analysis.contribution.share[:, which], color='black', linestyle=DOTTED, linewidth=1.1, zorder=3)
+    shares.plot(analysis.contribution.share[:, which], color='black', linestyle=DOTTED, linewidth=0.9, zorder=3)
     shares.set(ylabel='contribution, share of the score', ylim=(0, None))
     axes.set(
         xlabel='time, steps',

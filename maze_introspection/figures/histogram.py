@@ -66,9 +66,10 @@ def draw_histogram(axes: Axes, analysis: Analysis, gate: int) -> None:
     axes.figure.colorbar(mesh, ax=axes, label='samples', pad=0.02)
     if analysis.recording.maze:
         draw_ring_walls(axes, analysis.recording.maze, vertical=True)
+    axes.set_ylim(offset_edges[0], offset_edges[-1] + 0.09 * (offset_edges[-1] - offset_edges[0]))  # ring names on top
     axes.set(xlabel=label, ylabel=f'preceding offset ({GATE_NAMES[gate]} gate), steps')
     axes.set_title(
-        f'{int(count.sum())} offsets of {len(analysis.recording.episode_ids)} episode(s); '
+        f'{int(count.sum())} offsets in {len(analysis.recording.episode_ids)} episodes; '
         f'{censored} censored left out; θg {analysis.config.theta_g:g}, θc {analysis.config.theta_c:g}',
         loc='left',
         fontsize=7,

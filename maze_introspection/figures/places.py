@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from maze_introspection.analysis import Analysis
-from maze_introspection.figures.style import action_colors, action_names, draw_maze, new_figure, show_image
-from maze_introspection.selection import CONFINED_SHARE, confined_channels
+from maze_introspection.figures.style import action_colors, action_names, draw_maze, new_figure
+from maze_introspection.selection import confined_channels
 from maze_introspection.statistics import Channels, channels
 
 
-def places(analysis: Analysis, background: npt.NDArray[np.uint8] | None) -> Figure:
+def places(analysis: Analysis) -> Figure:
     """The whole figure 4 over all steps: two channels confined in space, two to a ring, as far as there are."""
     figure = new_figure(2.5)
     table = channels(analysis)
     in_space, to_ring = confined_channels(table, analysis.config.least_steps)
     for index, axes in enumerate(np.ravel(figure.subplots(1, 4))):
         kind, chosen = ('space', in_space) if index < 2 else ('ring', to_ring)
-        draw_places(axes, analysis, table, chosen[index % 2] if index % 2 < len(chosen) else None, kind, background)
+        draw_places(axes, analysis, table, chosen[index % 2] if index % 2 < len(chosen) else None, kind)
         axes.set_title(f'({"abcd"[index]}) {axes.get_title()}')
     actions = analysis.recording.readout.shape[0]
     colors = action_colors(actions)
@@ -35,28 +34,16 @@ def places(analysis: Analysis, background: npt.NDArray[np.uint8] | None) -> Figu
     return figure
 
 
-def draw_places(
-    axes: Axes,
-    analysis: Analysis,
-    table: Channels,
-    channel: int | None,
-    kind: str,
-    background: npt.NDArray[np.uint8] | None,
-) -> None:
-    """Ball positions at the salient steps of one channel, coloured by action."""
+def draw_places(axes: Axes, analysis: Analysis, table: Channels, channel: int | None, kind: str) -> None:
+    """Ball positions at the salient steps of one channel, coloured by action, in the maze where one is recorded."""
     recording = analysis.recording
-    if recording.maze and background is not None:
-        show_image(axes, background, recording.maze, faded=True)
-    elif recording.maze:
-        draw_maze(axes, recording.maze)
+    if recording.maze:
+        draw_maze(axes, recording.maze, color='0.6')
     axes.set(xticks=[], yticks=[], aspect='equal')
     for spine in axes.spines.values():
         spine.set_visible(False)
     if channel is None:
-        rule = (
-            f'{CONFINED_SHARE:.0%} of its\nsteps in one other ring' if kind == 'ring' else 'steps\nenough to judge it'
-        )
-        axes.set_title(f'no channel has {rule}')
+        axes.set_title(f'no (other) channel\nconfined to a {kind}')
         return
     steps = np.flatnonzero(analysis.salient[:, channel])
     x, y = 1000 * recording.ball_m[steps].T

@@ -78,23 +78,13 @@ def draw_maze(axes: Axes, maze: Maze, color: str = '0.35') -> None:
     axes.set(xlim=(-limit, limit), ylim=(-limit, limit), aspect='equal')
 
 
-def show_image(axes: Axes, image: npt.NDArray[np.uint8], maze: Maze, *, faded: bool = False) -> None:
+def show_image(axes: Axes, image: npt.NDArray[np.uint8], maze: Maze) -> None:
     """An overhead image in the maze frame, in mm: `view_m` fills its height, centred."""
     height, width = image.shape[:2]
     half_y = 500 * maze.view_m
     half_x = half_y * width / height
-    if faded:  # grey and pale, so that markers on it keep their colours
-        grey = image.mean(axis=2) if image.ndim == 3 else image.astype(np.float64)
-        image = np.repeat((150 + 0.4 * grey)[..., None], 3, axis=2).clip(0, 255).astype(np.uint8)
-    axes.imshow(
-        image,
-        cmap='gray',
-        vmin=0,
-        vmax=255,
-        extent=(-half_x, half_x, -half_y, half_y),
-        zorder=0,
-        interpolation='bilinear',
-    )
+    extent = (-half_x, half_x, -half_y, half_y)
+    axes.imshow(image, cmap='gray', vmin=0, vmax=255, extent=extent, interpolation='bilinear')
     limit = 1000 * (maze.rim_radius_m + 2 * maze.wall_thickness_m)
     axes.set(xlim=(-limit, limit), ylim=(-limit, limit), aspect='equal')
 
