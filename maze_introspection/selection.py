@@ -10,6 +10,8 @@ from maze_introspection.statistics import Channels
 
 Int64 = npt.NDArray[np.int64]
 
+AHEAD_STEPS = 3
+
 
 def rows_by_action(table: Channels) -> Int64:
     """Figure 2: the channels that are ever salient, sorted by the action they contribute to, the purest first."""
@@ -47,14 +49,16 @@ def confined_channels(table: Channels, least_steps: int) -> tuple[list[int], lis
 
 
 def telling_channel(analysis: Analysis, gate: int) -> int:
-    """Figure 5: the channel with the most runs of the gate that lead up to a salient step, at an offset of 1 or more.
+    """Figure 5: the channel in which the gate most often opens well ahead: chosen to show offsets, not as typical.
 
-    Censored runs do not count; among equals, the channel that is salient most often.
+    Counted are the runs of the gate whose first salient step comes 3 or more steps after the run began, censored ones
+    apart; among equals, the channel that is salient most often.
     """
     rows = analysis.step_offsets(gate)
-    rows = rows[(rows['offset'] > 0) & ~rows['censored']]
-    runs = np.unique(np.stack([rows['channel'], rows['t0']], axis=1), axis=0)
-    count = np.bincount(runs[:, 0], minlength=analysis.recording.channels)
+    rows = rows[~rows['censored']]
+    _, first = np.unique(np.stack([rows['channel'], rows['t0']], axis=1), axis=0, return_index=True)
+    ahead = rows['channel'][first][rows['offset'][first] >= AHEAD_STEPS]
+    count = np.bincount(ahead, minlength=analysis.recording.channels)
     return int(np.lexsort((-analysis.salient.sum(axis=0), -count))[0])
 
 
