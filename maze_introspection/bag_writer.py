@@ -193,6 +193,8 @@ def write_recording(path: Path | str, recording: Recording, observations: npt.ND
         def put(topic: Topic, message: Any, stamp_ns: int) -> None:
             writer.write(f'{NAMESPACE}/{topic.name}', TYPES.serialize_cdr(message, topic.type), stamp_ns, stamp_ns)
 
+        if recording.live is not None:
+            offsets_from = np.searchsorted(recording.live.offsets['step'], np.arange(recording.steps + 1))
         episode = -1
         for step, stamp in enumerate(recording.stamp_ns.tolist()):
             if step == 0:
@@ -209,7 +211,7 @@ def write_recording(path: Path | str, recording: Recording, observations: npt.ND
                 if np.isfinite(pairs[step]).all():
                     put(topic, _vector(topic, name, pairs[step], stamp), stamp)
             if recording.live is not None:
-                rows = recording.live.offsets[recording.live.offsets['step'] == step]
+                rows = recording.live.offsets[offsets_from[step] : offsets_from[step + 1]]
                 if len(rows):
                     columns = [rows[name].astype(np.float32) for name in topics.OFFSET_COLUMNS]
                     put(topics.PRECEDING_OFFSET, _image(np.stack(columns, axis=1), stamp), stamp)
