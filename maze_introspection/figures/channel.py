@@ -8,7 +8,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from maze_introspection.analysis import Analysis
-from maze_introspection.figures.style import GATE_BLUE, OFFSET_GREEN, SALIENT_RED, new_figure
+from maze_introspection.colors import GATE_BLUE, OFFSET_GREEN, SALIENT_RED
+from maze_introspection.figures.style import new_figure
 from maze_policy.policy import GATE_NAMES
 
 DOTTED = (0, (1, 1))

@@ -11,8 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from maze_introspection.analysis import Analysis
+from maze_introspection.colors import SALIENT_RED
 from maze_introspection.figures.style import (
-    SALIENT_RED,
     distance_axis,
     draw_maze,
     draw_ring_walls,

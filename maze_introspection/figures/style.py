@@ -16,14 +16,10 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
 from maze_introspection.analysis import Analysis
+from maze_introspection.colors import ACTION_COLORS, MORE_COLORS
 from maze_policy.actions import ACTIONS
 from maze_policy.config import OBSERVATION_PX
 from maze_policy.maze import Maze
-
-# Okabe and Ito's colours, which colour-blind readers can tell apart: warm for x, cool for y, grey for nothing.
-ACTION_COLORS = ('#D55E00', '#E69F00', '#0072B2', '#56B4E9', '#666666')
-MORE_COLORS = ('#009E73', '#CC79A7', '#F0E442')
-GATE_BLUE, SALIENT_RED, OFFSET_GREEN = '#0072B2', '#C8102E', '#009E73'
 
 STYLE: dict[Any, Any] = {
     'font.size': 8,

@@ -1,0 +1,13 @@
+"""The colours of all figures, live and printed."""
+
+from __future__ import annotations
+
+# Okabe and Ito's colours, which colour-blind readers can tell apart: warm for x, cool for y, grey for nothing.
+ACTION_COLORS = ('#D55E00', '#E69F00', '#0072B2', '#56B4E9', '#666666')
+MORE_COLORS = ('#009E73', '#CC79A7', '#F0E442')
+GATE_BLUE, SALIENT_RED, OFFSET_GREEN = '#0072B2', '#C8102E', '#009E73'
+
+
+def rgb(color: str) -> tuple[int, int, int]:
+    """Red, green and blue of `#rrggbb`, 0 to 255."""
+    return int(color[1:3], 16), int(color[3:5], 16), int(color[5:7], 16)
