@@ -14,14 +14,15 @@ import numpy.typing as npt
 from maze_introspection.analysis import Analysis, LiveComparison, analyze, compare_live
 from maze_introspection.bag import read_images, read_recording
 from maze_introspection.config import IntrospectionConfig, TrialsConfig
-from maze_introspection.null import against_null, counting_steps
+from maze_introspection.null import against_null, counting_steps, over_grid
 from maze_introspection.report import text
 from maze_introspection.results import prepare, write_results
-from maze_introspection.statistics import summary
+from maze_introspection.statistics import summary, threshold_agreement
 from maze_policy.parameters import add_options, from_options
 from maze_policy.policy import GATE_NAMES
 from maze_policy.topics import CAMERA_IMAGE, OBSERVATION
 
+GRID_G, GRID_C = (0.3, 0.4, 0.5, 0.6, 0.7), (0.01, 0.02, 0.03, 0.04, 0.05)
 EXIT_CODES = (
     'exit code: 0 all is well; 1 the recording is incomplete, or the recorded live contributions and offsets are not '
     'those of the replay; 2 bad input, nothing was written'
@@ -117,8 +118,13 @@ def _trials(options: argparse.Namespace) -> int:
     numbers: dict[str, Any] = {
         **summary(analysis),
         'trials': trials.as_dict(),
+        'theta_c_agreement': [
+            row._asdict() for row in threshold_agreement(analysis, [step / 1000 for step in range(4, 62, 2)])
+        ],
         'against_null': against_null(analysis, trials.null_draws, trials.seed, counts),
     }
+    if trials.grid:
+        numbers['grid'] = over_grid(analysis, GRID_G, GRID_C, trials.null_draws, trials.seed, counts)
     _write(analysis, numbers, options.out, look, options)
     return 0 if analysis.complete else 1
 

@@ -42,6 +42,7 @@ class TrialsConfig(Config):
         'count only offsets of the first so many steps and in the ring started in; 0 counts all', 0, low=0
     )
     null_draws: int = parameter('random pairings of gates and contributions in the null', 100, low=1, high=10_000)
+    grid: bool = parameter('repeat the comparison with the null over a grid of theta_g and theta_c', False)
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class IntrospectionNodeConfig(NodeConfig):
     )
     picture_rate_hz: float = parameter('rate of the live figures, while somebody looks, Hz', 2.0, low=0.1, high=30.0)
     picture_steps: int = parameter('steps that the live figures 2 and 5 show', 300, low=10, high=3000)
-    ball_wait_steps: int = parameter('steps to wait for a ball position before going on without', 10, low=1, high=1000)
+    ball_wait_steps: int = parameter('steps to wait for a ball position before going on without', 30, low=1, high=1000)
 
 
 @dataclass(frozen=True)

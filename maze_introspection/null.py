@@ -7,19 +7,24 @@ rings, runs of the gates and bursts of contribution stay, only what links a chan
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import product
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from tqdm import trange
+from tqdm import tqdm, trange
 
-from maze_introspection.analysis import Analysis
+from maze_introspection.analysis import Analysis, gated_offsets
 from maze_introspection.offset import interval_offsets
 from maze_introspection.statistics import plain
 from maze_policy.policy import GATE_NAMES
 
+Bool = npt.NDArray[np.bool_]
 
-def counting_steps(analysis: Analysis, window_steps: int) -> npt.NDArray[np.bool_]:
+
+def counting_steps(analysis: Analysis, window_steps: int) -> Bool:
     """The steps whose offsets count: all, or with a window only the first ones of an episode, in the ring begun in.
 
     Trials that begin in one ring each, with equal windows, give every ring the same time to have an offset in.
@@ -28,8 +33,8 @@ def counting_steps(analysis: Analysis, window_steps: int) -> npt.NDArray[np.bool
     if not window_steps:
         return np.ones(recording.steps, dtype=np.bool_)
     first = np.searchsorted(recording.episode, recording.episode)
-    early: npt.NDArray[np.bool_] = np.arange(recording.steps) - first < window_steps
-    at_home: npt.NDArray[np.bool_] = analysis.ring == analysis.ring[first]
+    early: Bool = np.arange(recording.steps) - first < window_steps
+    at_home: Bool = analysis.ring == analysis.ring[first]
     return early & at_home
 
 
@@ -43,9 +48,7 @@ def ring_means(offset: npt.NDArray[Any], ring: npt.NDArray[Any], rings: int) -> 
     return means
 
 
-def null_means(
-    analysis: Analysis, draws: int, seed: int, counts: npt.NDArray[np.bool_]
-) -> dict[int, npt.NDArray[np.float64]]:
+def null_means(analysis: Analysis, draws: int, seed: int, counts: Bool) -> dict[int, npt.NDArray[np.float64]]:
     """Mean offset per ring of each draw, by gate, shape (draws, rings + 1); only offsets of steps that `counts`."""
     recording, share = analysis.recording, analysis.contribution.share
     rings = recording.maze.rings + 1 if recording.maze else 0
@@ -66,7 +69,7 @@ def null_means(
     return means
 
 
-def against_null(analysis: Analysis, draws: int, seed: int, counts: npt.NDArray[np.bool_]) -> dict[str, Any]:
+def against_null(analysis: Analysis, draws: int, seed: int, counts: Bool) -> dict[str, Any]:
     """For each gate: mean offset per ring as measured and under the null, and the growth from the outer ring to ring 1.
 
     `growth` is the mean in ring 1 less that in the outermost ring, steps; `p` is the share of draws (and the
@@ -92,3 +95,16 @@ def against_null(analysis: Analysis, draws: int, seed: int, counts: npt.NDArray[
             'p': float(likely),
         }
     return plain(found)
+
+
+def over_grid(
+    analysis: Analysis, theta_gs: Sequence[float], theta_cs: Sequence[float], draws: int, seed: int, counts: Bool
+) -> list[dict[str, Any]]:
+    """`against_null` at every pair of thresholds, so that no conclusion hangs on one of them."""
+    recording, found = analysis.recording, []
+    for theta_g, theta_c in tqdm(list(product(theta_gs, theta_cs)), desc='grid', leave=False, disable=None):
+        config = replace(analysis.config, theta_g=theta_g, theta_c=theta_c)
+        offsets = gated_offsets(recording, analysis.contribution.share, analysis.begins, config)
+        moved = replace(analysis, config=config, offsets=offsets)
+        found.append({'theta_g': theta_g, 'theta_c': theta_c, 'gates': against_null(moved, draws, seed, counts)})
+    return found

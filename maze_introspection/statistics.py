@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -147,6 +148,29 @@ def ring_offsets(analysis: Analysis, gate: int) -> list[tuple[Spread, int]]:
         (spread(rows['offset'][(ring == which) & ~rows['censored']]), int(((ring == which) & rows['censored']).sum()))
         for which in range(maze.rings + 1 if maze else 0)
     ]
+
+
+class Agreement(NamedTuple):
+    """How well `share > theta_c` finds the salient channels of each step."""
+
+    theta_c: float
+    precision: float
+    recall: float
+    f1: float
+
+
+def threshold_agreement(analysis: Analysis, thresholds: Iterable[float]) -> list[Agreement]:
+    """For each theta_c: of the (step, channel) above it, the share that is salient; of the salient, the share above it.
+
+    The default of theta_c is where both agree best (highest F1, their harmonic mean) over 40 trials.
+    """
+    wanted = int(analysis.salient.sum())
+    found = []
+    for theta_c in thresholds:
+        above = analysis.contribution.share > theta_c
+        both, taken = int((above & analysis.salient).sum()), int(above.sum())
+        found.append(Agreement(theta_c, both / max(taken, 1), both / max(wanted, 1), 2 * both / max(taken + wanted, 1)))
+    return found
 
 
 def summary(analysis: Analysis) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from made import STEP_NS, made_recording
 
 from maze_introspection.analysis import analyze
 from maze_introspection.config import IntrospectionConfig
-from maze_introspection.null import against_null, counting_steps, ring_means
+from maze_introspection.null import against_null, counting_steps, over_grid, ring_means
 from maze_policy.policy import OUTPUT
 
 CONFIG = IntrospectionConfig(theta_c=0.05)
@@ -86,3 +86,17 @@ def test_nothing_to_compare_is_none_not_nan():
     found = against_null(analysis, 5, 0, everywhere(analysis))['output']
     assert found['mean'] == [None] * 5
     assert found['p'] is None
+
+
+def test_a_grid_is_the_comparison_at_each_pair_of_thresholds():
+    recording = made_recording(300, 16, resets=(0, 150))
+    analysis = analyze(recording, CONFIG)
+    grid = over_grid(analysis, (0.4, 0.6), (0.02, 0.1), 5, 0, everywhere(analysis))
+    assert [(point['theta_g'], point['theta_c']) for point in grid] == [
+        (0.4, 0.02),
+        (0.4, 0.1),
+        (0.6, 0.02),
+        (0.6, 0.1),
+    ]
+    alone = analyze(recording, IntrospectionConfig(theta_g=0.6, theta_c=0.02))
+    assert grid[2]['gates'] == against_null(alone, 5, 0, everywhere(alone))

@@ -11,7 +11,15 @@ from maze_introspection.analysis import Analysis, analyze
 from maze_introspection.config import IntrospectionConfig
 from maze_introspection.contribution import Contribution
 from maze_introspection.introspection import GATED_OFFSET
-from maze_introspection.statistics import channels, channels_needed, episodes, ring_offsets, spread, summary
+from maze_introspection.statistics import (
+    channels,
+    channels_needed,
+    episodes,
+    ring_offsets,
+    spread,
+    summary,
+    threshold_agreement,
+)
 from maze_policy.policy import OUTPUT
 
 STEP_S = STEP_NS / 1e9
@@ -136,3 +144,13 @@ def test_summary_names_missing_steps():
     assert numbers['completeness'] == {
         'complete': False, 'missing_before_step': [70], 'corrupt_steps': [], 'memory_resets': 1,
     }  # fmt: skip
+
+
+def test_agreement_of_a_threshold_with_the_salient_channels():
+    analysis = hand_made(MASK, ACTION, BALL_M)  # shares are 1 where one channel is salient, 0.5 where two are
+    low, high, none = threshold_agreement(analysis, [0.4, 0.6, 1.0])
+    assert low == (0.4, 1, 1, 1)
+    assert high == (0.6, 1, pytest.approx(2 / 6), pytest.approx(2 * 2 / (2 + 6)))
+    assert none == (1.0, 0, 0, 0)
+    everything = threshold_agreement(analysis, [-1.0])[0]
+    assert everything[1:] == (pytest.approx(6 / 20), 1, pytest.approx(2 * 6 / (6 + 20)))
