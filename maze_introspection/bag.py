@@ -24,6 +24,19 @@ __all__ = ['BagError', 'read_images', 'read_recording', 'write_recording']
 
 Float32 = npt.NDArray[np.float32]
 
+# What makes a Recording; pictures are read one by one when a figure asks for them.
+_READ = (
+    topics.LSTM_GATES,
+    topics.LSTM_STATE,
+    topics.ACTION_SCORES,
+    topics.READOUT,
+    topics.EPISODE,
+    topics.TILT_COMMAND,
+    topics.BALL,
+    topics.CONTRIBUTION,
+    topics.PRECEDING_OFFSET,
+)
+
 
 def read_recording(path: Path | str, namespace: str | None = None) -> Recording:
     """Read all policy steps of a bag in one pass; pictures stay on disk, see `read_images`.
@@ -41,6 +54,7 @@ def read_recording(path: Path | str, namespace: str | None = None) -> Recording:
     path = Path(path)
     with _opened(path) as reader:
         connections = _connections(path, reader, namespace)
+        connections = {topic: connection for topic, connection in connections.items() if topic in _READ}
         count = {topic: connection.msgcount for topic, connection in connections.items()}
         gates, state, scores, share = (
             _Matrices(path, topic, rows, count.get(topic, 0))
