@@ -41,7 +41,7 @@ class RecorderNode(BaseNode):
             reliable = self._camera_reliable or topic not in (topics.CAMERA_IMAGE, topics.CAMERA_INFO)
             self.input(topic, self._writer(name), reliable=reliable, depth=max(QUEUE, topic.depth), raw=True)
         self._unmatched = set(self._wanted)
-        self._began_s = time.monotonic()
+        self._changed_s = time.monotonic()
         self._watch = self.create_timer(0.1, self._look_for_publishers, clock=self.steady)
         self.get_logger().info(f'recording {len(self._wanted)} topics into {self._bag.path}')
 
@@ -54,13 +54,16 @@ class RecorderNode(BaseNode):
         return write
 
     def _look_for_publishers(self) -> None:
+        before = len(self._unmatched)
         self._unmatched = {name for name in self._unmatched if not self.count_publishers(name)}
         matched = f'{len(self._wanted) - len(self._unmatched)} of {len(self._wanted)} topics matched'
+        if len(self._unmatched) < before:
+            self._changed_s = time.monotonic()
         if not self._unmatched:
             self._watch.cancel()
             self.get_logger().info(f'{matched}: ready')
-        elif time.monotonic() - self._began_s > SLOW_S:
-            self._began_s = time.monotonic()
+        elif time.monotonic() - self._changed_s > SLOW_S:
+            self._changed_s = float('inf')  # said once per change
             self.get_logger().info(f'{matched}; nobody publishes {", ".join(sorted(self._unmatched))}')
 
     def finish(self) -> None:

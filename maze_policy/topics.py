@@ -42,6 +42,8 @@ CHANNEL = Topic('introspection/channel', IMAGE, 1)  # rgb8, live figure 5
 HISTOGRAM = Topic('introspection/histogram', IMAGE, 1)  # rgb8, live figure 6
 DIAGNOSTICS = Topic('/diagnostics', 'diagnostic_msgs/msg/DiagnosticArray', 10)
 
+RESET_SERVICE = 'policy/reset'  # std_srvs/srv/Trigger: the next frame starts an episode
+
 # Columns of PRECEDING_OFFSET. `gate` is the gate's row in LSTM_GATES (0 input, 1 forget, 3 output).
 OFFSET_COLUMNS = ('gate', 'channel', 'offset', 'action', 'distance_m', 'censored')
 

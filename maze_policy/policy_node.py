@@ -1,0 +1,154 @@
+"""Play a recurrent policy: a camera frame in, a tilt command out, and everything its memory did on the way."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from std_srvs.srv import Trigger
+
+from maze_policy import messages, topics
+from maze_policy.actions import next_tilt
+from maze_policy.base_node import BaseNode, declare, refuse_unknown_parameters, run
+from maze_policy.config import OBSERVATION_PX, PolicyNodeConfig, TiltConfig
+from maze_policy.freshness import Freshness
+from maze_policy.observation import observe
+from maze_policy.policy import PolicyStep, RecurrentPolicy, choose
+
+WATCH_S = 0.01
+
+
+class PolicyNode(BaseNode):
+    """The policy actuates, so in doubt it fails towards a level board.
+
+    Stale, repeated, out-of-order or malformed frames never reach the memory; scores that are not finite never become
+    an action; silence, a signal or an exception level the board. The watchdog runs on the steady clock.
+    """
+
+    drains = False  # at the end the board is levelled at once
+
+    def __init__(self, policy: RecurrentPolicy | None = None, **kwargs: Any) -> None:
+        """`policy`: played instead of the one of the `checkpoint` parameter."""
+        super().__init__('policy', **kwargs)
+        self._config = config = declare(self, PolicyNodeConfig)
+        tilt = declare(self, TiltConfig, 'physics')
+        self._tilt_step_rad, self._tilt_limit_rad = np.radians([tilt.tilt_step_deg, tilt.tilt_limit_deg])
+        refuse_unknown_parameters(self)
+        self._policy = policy or _load(config.checkpoint)
+        self._fresh = Freshness(config.max_age_s)
+        self._memory: Any = None  # None: the next frame starts an episode
+        self._episodes = 0
+        self._tilt_rad: Any = np.zeros(2)
+        self._level, self._heard_frame_s = True, time.monotonic()
+        self._frame_id = ''
+
+        self._observation = self.output(topics.OBSERVATION)
+        self._gates = self.output(topics.LSTM_GATES)
+        self._state = self.output(topics.LSTM_STATE)
+        self._scores = self.output(topics.ACTION_SCORES)
+        self._command = self.output(topics.TILT_COMMAND)
+        self._episode = self.output(topics.EPISODE)
+        readout = messages.matrix_message(messages.header_at(self.now_ns()), self._policy.readout)
+        self.output(topics.READOUT).publish(readout)
+        # Warm up: the first step of a network takes many times the usual.
+        self._policy.step(np.zeros((OBSERVATION_PX, OBSERVATION_PX), np.uint8), self._policy.initial_memory())
+        self.create_service(Trigger, topics.RESET_SERVICE, self._on_reset)
+        self.start_when_taken(config, self._start)
+
+    def _start(self) -> None:
+        self.input(topics.CAMERA_IMAGE, self._on_frame, reliable=self._config.camera_reliable)
+        self.create_timer(WATCH_S, self._watch, clock=self.steady)
+        self.get_logger().info(f'playing a policy of {self._policy.n_l} channels, {self._policy.n_a} actions')
+
+    def _on_frame(self, message: Any) -> None:
+        stamp_ns, began_s = messages.stamp_ns(message.header), time.monotonic()
+        if objection := self._fresh.objection(stamp_ns, self.now_ns()):
+            self.refuse(*objection)
+            return
+        try:
+            observation = observe(messages.picture(message, 'rgb8'))
+        except ValueError as error:
+            self.refuse('malformed frame', error)
+            return
+        self._fresh.used(stamp_ns)
+        self._heard_frame_s, self._frame_id = began_s, message.header.frame_id
+
+        first = self._memory is None
+        step = self._policy.step(observation, self._policy.initial_memory() if first else self._memory)
+        try:
+            action = choose(step.scores)
+        except FloatingPointError as error:
+            self._make_level(f'no-op and level: {error}', message.header)
+            self._memory = None
+            return
+        self._memory = step.memory
+        self._tilt_rad = next_tilt(self._tilt_rad, action, self._tilt_step_rad, self._tilt_limit_rad)
+        self._command.publish(messages.tilt_message(message.header, self._tilt_rad))
+        self._level = False
+        self._tell(message.header, observation, step, first)
+        self.health.count('frames')
+        self.health.took('frame to tell', time.monotonic() - began_s)
+
+    def _tell(self, header: Any, observation: Any, step: PolicyStep, first: bool) -> None:
+        if first:
+            self._episodes += 1
+            name = f'episode-{self._episodes:04d}'
+            self._episode.publish(messages.header_at(messages.stamp_ns(header), name))
+            self.get_logger().info(name)
+        self._observation.publish(messages.picture_message(header, observation))
+        self._gates.publish(messages.matrix_message(header, step.gates))
+        self._state.publish(messages.matrix_message(header, np.stack([step.hidden, step.cell])))
+        self._scores.publish(messages.matrix_message(header, step.scores))
+
+    def _watch(self) -> None:
+        silent_s = time.monotonic() - self._heard_frame_s
+        if silent_s > self._config.level_after_s and not self._level:
+            self._make_level(f'level: no usable frame for {self._config.level_after_s * 1e3:g} ms')
+        if silent_s > self._config.forget_after_s and self._memory is not None:
+            self.get_logger().info(f'memory reset: no usable frame for {self._config.forget_after_s:g} s')
+            self._memory = None
+            self._fresh.forget()
+
+    def _on_reset(self, _: Any, response: Any) -> Any:
+        """Level the board; the next frame starts an episode."""
+        self._memory = None
+        self._make_level()
+        response.success, response.message = True, f'reset after {self._episodes} episodes'
+        return response
+
+    def _make_level(self, trouble: str = '', header: Any = None) -> None:
+        """Command a level board; trouble goes to the log and to /diagnostics."""
+        if trouble:
+            self.health.fail(trouble)
+            self.get_logger().warning(trouble, throttle_duration_sec=1.0)
+        self._tilt_rad = np.zeros(2)
+        self._level = True
+        header = header or messages.header_at(self.now_ns(), self._frame_id)
+        self._command.publish(messages.tilt_message(header, self._tilt_rad))
+
+    def last_words(self) -> None:
+        """Level the board."""
+        self._make_level()
+
+
+def _load(checkpoint: str) -> RecurrentPolicy:
+    """The policy of a checkpoint; torch on one thread, which is fastest for one frame and leaves cores to others."""
+    import torch
+
+    from maze_policy.checkpoint import load_policy
+
+    torch.set_num_threads(1)
+    policy: RecurrentPolicy = load_policy(Path(checkpoint) if checkpoint else None)
+    return policy
+
+
+def main() -> int:
+    """Run the node."""
+    return run(PolicyNode)
+
+
+if __name__ == '__main__':
+    sys.exit(main())
