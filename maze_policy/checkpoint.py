@@ -19,7 +19,7 @@ NOMINAL = Path(__file__).resolve().parent / 'checkpoints' / 'nominal.safetensors
 ENTRIES = ('network', 'sha256', 'card')
 
 
-class CheckpointError(Exception):
+class CheckpointError(ValueError):
     """A checkpoint that is missing, damaged or not ours; the message says what was wanted and what came."""
 
 
