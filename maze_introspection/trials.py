@@ -17,7 +17,7 @@ from maze_introspection.bag import read_images, read_recording, write_recording
 from maze_introspection.config import TrialsConfig
 from maze_introspection.recording import Recording, join
 from maze_policy.actions import next_tilt
-from maze_policy.checkpoint import CheckpointError, load_policy
+from maze_policy.checkpoint import load_policy
 from maze_policy.config import PhysicsConfig
 from maze_policy.maze import Maze, load_maze
 from maze_policy.policy import RecurrentPolicy, choose
@@ -41,10 +41,7 @@ def play(
     Raises:
         ValueError: if the checkpoint cannot be used, or `out` holds trials played under other settings.
     """
-    try:
-        policy = load_policy(checkpoint)
-    except CheckpointError as error:
-        raise ValueError(str(error)) from error
+    policy = load_policy(checkpoint)
     maze = load_maze(maze_file)
     ring = maze.rings if config.start_ring == -1 else config.start_ring
     if ring > maze.rings:
