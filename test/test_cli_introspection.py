@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -211,3 +213,13 @@ def test_help_says_what_the_exit_codes_mean(capsys):
     said = ' '.join(capsys.readouterr().out.split())
     assert '1 the recording is incomplete' in said
     assert '--theta-c' in said
+
+
+def test_analyze_needs_neither_ros_nor_torch():
+    """On a laptop: nothing that `analyze` imports may pull in the playing half's libraries."""
+    code = (
+        'import sys; from maze_introspection import cli, results; '
+        "print(*sorted({'torch', 'rclpy', 'cv2', 'cv_bridge', 'numba', 'gymnasium'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ''
