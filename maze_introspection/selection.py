@@ -32,6 +32,11 @@ def ring_moments(analysis: Analysis, count: int = 4) -> Int64:
     return np.sort(np.array(moments, dtype=np.int64))
 
 
+def enough_steps(analysis: Analysis) -> int:
+    """Figure 4: salient steps that a channel needs to be shown: `least_steps`, or 1 % of all steps where that is more."""
+    return max(analysis.config.least_steps, analysis.recording.steps // 100)
+
+
 def confined_channels(table: Channels, least_steps: int) -> tuple[list[int], list[int]]:
     """Figure 4: two channels confined in space and two confined to a ring, as far as there are any.
 

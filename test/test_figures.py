@@ -18,7 +18,7 @@ from maze_introspection.figures.channel import draw_channel
 from maze_introspection.figures.heatmap import salient_actions
 from maze_introspection.figures.histogram import joint_histogram
 from maze_introspection.figures.style import ACTION_COLORS, GATE_BLUE, OFFSET_GREEN, SALIENT_RED, px_per_m
-from maze_introspection.selection import confined_channels, rows_by_action, telling_channel
+from maze_introspection.selection import confined_channels, enough_steps, rows_by_action, telling_channel
 from maze_introspection.statistics import channels
 from maze_policy.actions import ACTIONS
 from maze_policy.maze import load_maze
@@ -105,7 +105,7 @@ def test_distance_without_a_maze(analysis):
 
 
 def test_places_are_ball_positions_coloured_by_action(analysis):
-    in_space, to_ring = confined_channels(channels(analysis), CONFIG.least_steps)
+    in_space, to_ring = confined_channels(channels(analysis), enough_steps(analysis))
     assert len(in_space) == 2
     figure = places(analysis)
     for axes, which in zip(figure.axes, in_space + to_ring):

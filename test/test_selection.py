@@ -7,7 +7,14 @@ from test_statistics import hand_made
 
 from maze_introspection.analysis import analyze
 from maze_introspection.config import IntrospectionConfig
-from maze_introspection.selection import confined_channels, of_episode, ring_moments, rows_by_action, telling_channel
+from maze_introspection.selection import (
+    confined_channels,
+    enough_steps,
+    of_episode,
+    ring_moments,
+    rows_by_action,
+    telling_channel,
+)
 from maze_introspection.statistics import Channels, channels
 from maze_policy.policy import OUTPUT
 
@@ -29,6 +36,12 @@ def test_moments_are_the_middles_of_the_longest_stays():
 
 def test_no_ball_no_moments():
     assert ring_moments(hand_made([[1]] * 3, [0] * 3, [[np.nan, np.nan]] * 3)).tolist() == []
+
+
+def test_a_shown_channel_has_ten_salient_steps_or_one_percent():
+    config = IntrospectionConfig(least_steps=10)
+    few, many = (hand_made(np.ones((n, 1)), np.zeros(n), np.zeros((n, 2)), config=config) for n in (300, 3000))
+    assert (enough_steps(few), enough_steps(many)) == (10, 30)
 
 
 def table(**values):

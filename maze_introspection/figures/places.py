@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 
 from maze_introspection.analysis import Analysis
 from maze_introspection.figures.style import action_colors, action_names, draw_maze, new_figure
-from maze_introspection.selection import confined_channels
+from maze_introspection.selection import confined_channels, enough_steps
 from maze_introspection.statistics import Channels, channels
 
 
@@ -17,7 +17,7 @@ def places(analysis: Analysis) -> Figure:
     """The whole figure 4 over all steps: two channels confined in space, two to a ring, as far as there are."""
     figure = new_figure(2.5)
     table = channels(analysis)
-    in_space, to_ring = confined_channels(table, analysis.config.least_steps)
+    in_space, to_ring = confined_channels(table, enough_steps(analysis))
     for index, axes in enumerate(np.ravel(figure.subplots(1, 4))):
         kind, chosen = ('space', in_space) if index < 2 else ('ring', to_ring)
         draw_places(axes, analysis, table, chosen[index % 2] if index % 2 < len(chosen) else None, kind)
