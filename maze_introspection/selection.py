@@ -33,7 +33,7 @@ def ring_moments(analysis: Analysis, count: int = 4) -> Int64:
 
 
 def enough_steps(analysis: Analysis) -> int:
-    """Figure 4: salient steps that a channel needs to be shown: `least_steps`, or 1 % of all steps where that is more."""
+    """Figure 4: salient steps that a channel needs: `least_steps`, or 1 % of all steps where that is more."""
     return max(analysis.config.least_steps, analysis.recording.steps // 100)
 
 

@@ -12,12 +12,13 @@ from matplotlib.figure import Figure
 from test_statistics import ACTION, BALL_M, MASK, hand_made
 
 from maze_introspection.analysis import analyze
+from maze_introspection.colors import ACTION_COLORS, GATE_BLUE, OFFSET_GREEN, SALIENT_RED
 from maze_introspection.config import IntrospectionConfig
 from maze_introspection.figures import channel, distance, figures, heatmap, histogram, places, write
 from maze_introspection.figures.channel import draw_channel
 from maze_introspection.figures.heatmap import salient_actions
 from maze_introspection.figures.histogram import joint_histogram
-from maze_introspection.figures.style import ACTION_COLORS, GATE_BLUE, OFFSET_GREEN, SALIENT_RED, px_per_m
+from maze_introspection.figures.style import px_per_m
 from maze_introspection.selection import confined_channels, enough_steps, rows_by_action, telling_channel
 from maze_introspection.statistics import channels
 from maze_policy.actions import ACTIONS
