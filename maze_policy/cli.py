@@ -53,6 +53,8 @@ def _train(options: argparse.Namespace) -> None:
 
 def _evaluate(options: argparse.Namespace) -> None:
     config = from_options(EvaluateConfig, options)
+    if options.out:
+        options.out.touch()  # not to be found out after the trials
     evaluation = evaluate(load_policy(options.checkpoint), config, load_maze(options.maze), progress=True)
     print(evaluation.text())
     if options.out:

@@ -148,13 +148,13 @@ def _advance(
         x, y = position[board]
         vx, vy = velocity[board]
         tilt_x, tilt_y = tilt[board]
+        brake = dt * ROLLING * gravity * resistance
         for _ in range(substeps):
             tilt_x += follow * (command[board, 0] - tilt_x)
             tilt_y += follow * (command[board, 1] - tilt_y)
             vx += dt * (ROLLING * gravity * math.sin(tilt_y) - viscous * vx)
             vy += dt * (-ROLLING * gravity * math.sin(tilt_x) - viscous * vy)
             speed = math.sqrt(vx * vx + vy * vy)
-            brake = dt * ROLLING * gravity * resistance
             keep = 1.0 - brake / speed if speed > brake else 0.0
             vx *= keep
             vy *= keep
@@ -166,8 +166,9 @@ def _advance(
                     continue
                 # The nearest point of the mid-line: straight out, or the end of the wall when in an opening.
                 near_x, near_y = x / r * radius[wall], y / r * radius[wall]
+                bearing = math.atan2(y, x) if first[wall] < first[wall + 1] else 0.0
                 for opening in range(first[wall], first[wall + 1]):
-                    off = math.atan2(y, x) - angle[opening]
+                    off = bearing - angle[opening]
                     off -= TURN * math.floor(off / TURN + 0.5)
                     if abs(off) < half[opening]:
                         end = angle[opening] + math.copysign(half[opening], off)

@@ -1,0 +1,125 @@
+import hashlib
+import json
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+
+from maze_policy import checkpoint
+from maze_policy.checkpoint import CheckpointError, load_card, load_policy, save
+from maze_policy.config import NetworkConfig
+from maze_policy.network import CnnLstm
+
+torch.set_num_threads(1)
+SMALL = NetworkConfig(conv_channels=(2, 2, 2), features=8, n_l=8)
+
+
+@pytest.fixture
+def path(tmp_path):
+    torch.manual_seed(0)
+    save(tmp_path / 'small.safetensors', CnnLstm(SMALL), {'seed': 0})
+    return tmp_path / 'small.safetensors'
+
+
+def rewrite(path, change, *, signed=True):
+    """Change the tensors of a checkpoint, with a digest that fits them."""
+    tensors = safetensors.torch.load(path.read_bytes())
+    change(tensors)
+    path.write_bytes(safetensors.torch.save(tensors))
+    if signed:
+        describe(path, sha256=hashlib.sha256(path.read_bytes()).hexdigest())
+
+
+def describe(path, **entries):
+    card = path.with_suffix('.json')
+    card.write_text(json.dumps(json.loads(card.read_text()) | entries))
+
+
+def test_loads_what_was_saved(path):
+    torch.manual_seed(0)
+    saved, loaded = CnnLstm(SMALL).state_dict(), load_policy(path).state_dict()
+    assert all(torch.equal(saved[name], loaded[name]) for name in saved)
+    assert load_policy(path).config == SMALL
+    assert load_card(path) == {'seed': 0}
+
+
+def test_ships_a_nominal_policy_with_its_card():
+    policy = load_policy()
+    assert (policy.n_l, policy.n_a) == (128, 5)
+    assert load_card()['results']['success'] >= 0.97
+    assert checkpoint.NOMINAL.stat().st_size + checkpoint.NOMINAL.with_suffix('.json').stat().st_size < 3_000_000
+
+
+def test_every_flipped_byte_is_found_before_anything_parses_it(path, monkeypatch):
+    def never(_):
+        raise AssertionError('parsed')
+
+    monkeypatch.setattr(safetensors.torch, 'load', never)
+    whole = path.read_bytes()
+    for index in np.linspace(0, len(whole) - 1, 40, dtype=int):
+        damaged = bytearray(whole)
+        damaged[index] ^= 1
+        path.write_bytes(damaged)
+        with pytest.raises(CheckpointError, match=r'want SHA-256 \w{64}, got \w{64}'):
+            load_policy(path)
+
+
+def test_missing_files_are_named(path):
+    with pytest.raises(CheckpointError, match=r'want the description .*nothing.json, got No such file'):
+        load_policy(path.with_name('nothing.safetensors'))
+    path.unlink()
+    with pytest.raises(CheckpointError, match=r'want the weights .*small.safetensors, got No such file'):
+        load_policy(path)
+
+
+def test_description_that_is_no_json_or_has_other_entries(path):
+    describe(path, licence='?')
+    with pytest.raises(CheckpointError, match=r"want the entries \['card', 'network', 'sha256'\], got .*licence"):
+        load_policy(path)
+    path.with_suffix('.json').write_text('{')
+    with pytest.raises(CheckpointError, match='want JSON, got'):
+        load_policy(path)
+
+
+@pytest.mark.parametrize(
+    ('network', 'message'),
+    [
+        (SMALL.as_dict() | {'n_layers': 2}, "no parameter 'n_layers'"),
+        (SMALL.as_dict() | {'n_l': 'many'}, "n_l wants int, got 'many'"),
+        (SMALL.as_dict() | {'conv_channels': [2]}, 'conv_channels wants 3 numbers'),
+        ([], 'json: '),
+    ],
+)
+def test_unknown_or_wrong_network_config(path, network, message):
+    describe(path, network=network)
+    with pytest.raises(CheckpointError, match=message):
+        load_policy(path)
+
+
+def test_weights_of_another_network(path):
+    describe(path, network=SMALL.as_dict() | {'n_l': 16})
+    with pytest.raises(CheckpointError, match=r'want actor.weight of \(\(5, 16\), .*got \(\(5, 8\)'):
+        load_policy(path)
+
+
+def test_missing_and_surplus_weights(path):
+    rewrite(path, lambda tensors: tensors.pop('actor.weight'))
+    with pytest.raises(CheckpointError, match=r'want actor.weight of .*, got None'):
+        load_policy(path)
+    rewrite(path, lambda tensors: tensors.update({'actor.weight': torch.zeros(5, 8), 'extra': torch.zeros(1)}))
+    with pytest.raises(CheckpointError, match='want extra of None, got'):
+        load_policy(path)
+
+
+def test_weights_that_are_not_finite(path):
+    rewrite(path, lambda tensors: tensors['lstm.bias_ih_l0'].__setitem__(3, float('nan')))
+    with pytest.raises(CheckpointError, match=r'want finite weights, got a NaN or infinity in lstm.bias_ih_l0'):
+        load_policy(path)
+
+
+def test_signed_file_that_is_no_safetensors(path):
+    path.write_bytes(b'hello')
+    describe(path, sha256=hashlib.sha256(b'hello').hexdigest())
+    with pytest.raises(CheckpointError, match='want a safetensors file'):
+        load_policy(path)

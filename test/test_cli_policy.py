@@ -1,0 +1,58 @@
+import json
+
+import pytest
+import torch
+
+from maze_policy.checkpoint import NOMINAL
+from maze_policy.cli import main
+
+torch.set_num_threads(1)
+
+
+def test_evaluate_prints_and_writes_a_summary(tmp_path, capsys):
+    out = tmp_path / 'summary.json'
+    assert main(['evaluate', '--count', '3', '--seed', '2', '--out', str(out)]) == 0
+    assert 'of 3 trials' in capsys.readouterr().out
+    summary = json.loads(out.read_text())
+    assert summary['count'] == summary['config']['count'] == 3
+    assert summary['config']['memory'] is True
+
+
+def test_no_memory_reaches_the_config(tmp_path):
+    out = tmp_path / 'summary.json'
+    assert main(['evaluate', '--count', '1', '--time-limit-s', '1', '--no-memory', '--camera', '--out', str(out)]) == 0
+    config = json.loads(out.read_text())['config']
+    assert (config['memory'], config['camera']) == (False, True)
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (['evaluate', '--checkpoint', 'nothing.safetensors'], 'want the description nothing.json'),
+        (['evaluate', '--count', '0'], 'count wants 1 to 100000, got 0'),
+        (['--maze', 'nothing.yaml', 'evaluate'], 'nothing.yaml'),
+        (['train', '--out', '/dev/null/folder'], '/dev/null/folder'),
+        (['train', '--out', 'unused', '--boards', '0'], 'boards wants 1'),
+    ],
+)
+def test_bad_input_is_said_in_one_line(arguments, message, capsys):
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count('\n') == 1
+
+
+def test_damaged_checkpoint_is_refused(tmp_path, capsys):
+    weights = bytearray(NOMINAL.read_bytes())
+    weights[-1] ^= 1
+    (tmp_path / 'bad.safetensors').write_bytes(weights)
+    (tmp_path / 'bad.json').write_bytes(NOMINAL.with_suffix('.json').read_bytes())
+    assert main(['evaluate', '--checkpoint', str(tmp_path / 'bad.safetensors')]) == 2
+    assert 'the file is damaged' in capsys.readouterr().err
+
+
+def test_out_that_cannot_be_written_is_said_before_the_trials(tmp_path, capsys):
+    assert main(['evaluate', '--count', '100', '--out', str(tmp_path / 'no' / 'folder.json')]) == 2
+    captured = capsys.readouterr()
+    assert 'folder.json' in captured.err
+    assert 'solved' not in captured.out

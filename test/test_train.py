@@ -1,0 +1,130 @@
+import copy
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from maze_policy import train
+from maze_policy.checkpoint import load_card, load_policy
+from maze_policy.config import NetworkConfig, PhysicsConfig, TrainConfig
+from maze_policy.maze import load_maze
+from maze_policy.parameters import fields_of
+from maze_policy.train import Trainer
+
+NETWORK = NetworkConfig(conv_channels=(4, 4, 4), features=16, n_l=16)
+DEADLINE_S = 120.0
+
+
+def config(**changed):
+    tiny = {
+        'chunks': 24,
+        'boards': 16,
+        'chunk_steps': 12,
+        'minibatch_boards': 8,
+        'replay_chunks': 4,
+        'expert_chunks': 8,
+        'learning_rate': 0.003,
+        'replays': 3,
+        'evaluate_every': 8,
+        'evaluate_count': 2,
+        'save_every': 3,
+        'threads': 1,
+    }
+    return TrainConfig(**tiny | changed)
+
+
+def trainer(out, **changed):
+    return Trainer(config(**changed), NETWORK, load_maze(), PhysicsConfig(), out)
+
+
+@pytest.fixture(autouse=True)
+def _short_evaluations(monkeypatch):
+    monkeypatch.setattr(train, 'EVALUATION_LIMIT_S', 1.0)
+
+
+@torch.no_grad()
+def loss_on(network, chunks):
+    scores = torch.cat([network.sequence(chunk.images).scores.flatten(0, 1) for chunk in chunks])
+    return functional.cross_entropy(scores, torch.cat([chunk.action.flatten() for chunk in chunks])).item()
+
+
+def options(settings):
+    """A config as command line options."""
+    words = []
+    for field, _ in fields_of(type(settings)):
+        value = getattr(settings, field.name)
+        values = [str(item) for item in value] if isinstance(value, tuple) else [str(value)]
+        words += ['--' + field.name.replace('_', '-'), *values]
+    return words
+
+
+def test_loss_falls_and_what_is_written_can_be_read(tmp_path):
+    made = trainer(tmp_path)
+    untrained = copy.deepcopy(made.network)
+    made.run()
+    experience = list(made.kept)
+    assert loss_on(made.network, experience) < loss_on(untrained, experience) - 0.1
+    rows = list(csv.DictReader((tmp_path / 'log.csv').open()))
+    assert [int(row['chunk']) for row in rows] == list(range(24))
+    assert all(0 < float(row['loss']) < 3 for row in rows)
+    assert [bool(row['success']) for row in rows] == [chunk in (7, 15, 23) for chunk in range(24)]
+    loaded = load_policy(tmp_path / 'policy.safetensors').state_dict()
+    assert all(torch.equal(value, loaded[name]) for name, value in made.network.state_dict().items())
+    card = load_card(tmp_path / 'policy.safetensors')
+    assert card['frames'] == 24 * 16 * 12
+    assert TrainConfig.from_dict(card['train']) == config()
+
+
+def test_same_seed_same_weights(tmp_path):
+    weights = []
+    for name, seed in (('one', 3), ('same', 3), ('other', 4)):
+        made = trainer(tmp_path / name, seed=seed, chunks=4)
+        made.run()
+        weights.append(torch.cat([value.flatten() for value in made.network.state_dict().values()]))
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[0], weights[2])
+
+
+def test_killed_training_goes_on_from_its_last_save(tmp_path):
+    settings = config(chunks=300, evaluate_every=300)
+    command = [sys.executable, '-m', 'maze_policy.cli', 'train', '--out', str(tmp_path)]
+    training = subprocess.Popen([*command, *options(settings), *options(NETWORK)], stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + DEADLINE_S
+    while not (tmp_path / 'log.csv').exists():
+        assert training.poll() is None, 'the training ended before it was killed'
+        assert time.monotonic() < deadline, 'nothing saved in time'
+        time.sleep(0.02)
+    os.kill(training.pid, signal.SIGKILL)
+    training.wait()
+
+    saved = torch.load(tmp_path / 'state.pt', weights_only=True)
+    resumed = trainer(tmp_path, chunks=300, evaluate_every=300)
+    assert 0 < resumed.chunk == saved['chunk'] == len(resumed.log) < 300
+    assert resumed.chunk % 3 == 0
+    for name, value in resumed.network.state_dict().items():
+        assert torch.equal(value, saved['network'][name])
+    assert resumed.optimizer.state_dict()['state'].keys() == saved['optimizer']['state'].keys()
+    assert len(resumed.kept) == 0  # what is said not to come back
+    before = resumed.chunk
+    resumed._learn_chunk(np.random.default_rng(0))
+    assert before == resumed.chunk
+
+
+def test_resume_wants_the_same_config(tmp_path):
+    trainer(tmp_path, chunks=3, evaluate_every=300, evaluate_count=1).run()
+    with pytest.raises(ValueError, match=r"wants the config it was begun with.*'learning_rate': \(0.003, 0.02\)"):
+        trainer(tmp_path, chunks=3, evaluate_every=300, evaluate_count=1, learning_rate=0.02)
+
+
+def test_finished_training_has_nothing_left_to_do(tmp_path):
+    trainer(tmp_path, chunks=2, evaluate_count=1).run()
+    again = trainer(tmp_path, chunks=2, evaluate_count=1)
+    again.run()
+    assert again.chunk == len(again.log) == 2
