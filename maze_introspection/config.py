@@ -15,7 +15,7 @@ class IntrospectionConfig(Config):
 
     theta_g: float = parameter('a gate above this is open (the paper, figure 5)', 0.5, low=0.0, high=1.0)
     theta_c: float = parameter(
-        'a channel above this share contributes (the paper gives no number)', 0.02, low=0.0, high=1.0
+        'a channel above this share contributes (the paper gives no number)', 0.022, low=0.0, high=1.0
     )
     fraction: float = parameter('salient channels make up this share of the score', 0.5, low=0.0, high=1.0)
     recurrence_tolerance: float = parameter(
