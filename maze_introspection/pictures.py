@@ -124,8 +124,8 @@ class Pictures:
 
     def histogram(self) -> UInt8:
         """Figure 6: preceding offset of the output gate against the ball's distance, all steps since the start."""
-        far = BIN_MM * (1 + max((where for where, _ in self._offsets), default=49))
-        long = 1 + max((offset for _, offset in self._offsets), default=9)
+        far = BIN_MM * (1 + max([49, *(where for where, _ in self._offsets)]))
+        long = 1 + max([9, *(offset for _, offset in self._offsets)])
         plot = _Plot(f'Preceding offset and distance, {self._offsets.total()} offsets', (0, far), (0, long))
         if self._offsets:
             grid = np.zeros((long, far // BIN_MM))

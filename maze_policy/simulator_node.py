@@ -51,7 +51,7 @@ class SimulatorNode(BaseNode):
         self._ended, self._give_up_s = False, 0.0
         self._reset: Any = None  # the pending answer of the policy's reset service
         self._elapsed_s, self._innermost = 0.0, 0
-        self.input(topics.TILT_COMMAND, self._on_tilt)
+        self.input(topics.TILT_COMMAND, self._on_tilt, depth=10)  # one would hide a second policy behind the first
         self.start_when_taken(self._config, self._start)
 
     def _start(self) -> None:
@@ -79,7 +79,7 @@ class SimulatorNode(BaseNode):
         last_s = max(self._commanders.values(), default=-np.inf)
         if time.monotonic() - last_s <= self._config.command_timeout_s:
             return self._command_rad
-        if self._elapsed_s > 1.0:
+        if self._commanders or self._elapsed_s > 1.0:
             why = f'no tilt command for {self._config.command_timeout_s * 1e3:g} ms: board levelled'
             self.health.fail(why)
             self.get_logger().warning(why, throttle_duration_sec=5.0)

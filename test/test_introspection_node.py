@@ -1,0 +1,220 @@
+import re
+
+import numpy as np
+import pytest
+
+from maze_introspection.analysis import analyze, replayed_as_live
+from maze_introspection.config import IntrospectionConfig
+from maze_introspection.introspection_node import IntrospectionNode
+from maze_introspection.recording import Recording
+from maze_policy import messages, topics
+
+PARTS = (topics.LSTM_GATES, topics.LSTM_STATE, topics.ACTION_SCORES)
+HEARD = (topics.CONTRIBUTION, topics.SALIENT, topics.PRECEDING_OFFSET, topics.WATCHED)
+STEP_NS = 33_333_333
+
+
+def episode(steps=40, channels=16, seed=0):
+    """Steps of a real LSTM recurrence with random gates."""
+    random = np.random.default_rng(seed)
+    drift = np.cumsum(random.normal(size=(steps, 4, channels)), axis=0)
+    gates = (1 / (1 + np.exp(-drift))).astype(np.float32)
+    gates[:, 2] = np.tanh(drift[:, 2])
+    readout = np.concatenate([random.normal(size=(5, channels)), np.zeros((5, 1))], axis=1).astype(np.float32)
+    hidden, cell = np.zeros((2, steps, channels), np.float32)
+    before = np.zeros(channels, np.float32)
+    for t in range(steps):
+        before = cell[t] = gates[t, 1] * before + gates[t, 0] * gates[t, 2]
+        hidden[t] = gates[t, 3] * np.tanh(cell[t])
+    return Recording(
+        stamp_ns=10**18 + STEP_NS * np.arange(steps),
+        gates=gates,
+        hidden=hidden,
+        cell=cell,
+        scores=hidden @ readout[:, :-1].T,
+        readout=readout,
+        episode=np.zeros(steps, np.int64),
+        episode_ids=('episode-0001',),
+        tilt_rad=np.zeros((steps, 2)),
+        ball_m=random.uniform(-0.09, 0.09, (steps, 2)),
+    )
+
+
+class Bench:
+    """An introspection node, and a policy's topics in the test's hands."""
+
+    def __init__(self, graph, **parameters):
+        self.graph, self.probe = graph, graph.probe()
+        self.probe.hear(*HEARD, topics.DIAGNOSTICS)
+        taken = topics.TAKEN_BY['introspection']
+        for topic in taken:
+            self.probe.publisher(topic)
+        self.node = graph.add(IntrospectionNode, **parameters)
+        graph.until(lambda: self.probe.matched(*taken))
+
+    def tell_readout(self, recording):
+        self.probe.say(topics.READOUT, messages.matrix_message(messages.header_at(1), recording.readout))
+
+    def part(self, recording, t, topic, frame='camera'):
+        header = messages.header_at(int(recording.stamp_ns[t]), frame)
+        if topic is topics.BALL:
+            return messages.ball_message(header, recording.ball_m[t])
+        matrix = {
+            topics.LSTM_GATES: recording.gates[t],
+            topics.LSTM_STATE: np.stack([recording.hidden[t], recording.cell[t]]),
+            topics.ACTION_SCORES: recording.scores[t],
+        }[topic]
+        return messages.matrix_message(header, matrix)
+
+    def tell(self, recording, t, *parts):
+        for topic in parts or (topics.BALL, *PARTS):
+            self.probe.say(topic, self.part(recording, t, topic))
+
+    def play(self, recording, steps=None):
+        """Tell steps one after another, each once the one before was explained."""
+        for t in steps if steps is not None else range(recording.steps):
+            count = self.node.health.counted('steps') + 1
+            self.tell(recording, t)
+            self.graph.until(lambda count=count: self.node.health.counted('steps') == count)
+        self.graph.until(lambda: len(self.heard(topics.CONTRIBUTION)) == self.node.health.counted('steps'))
+
+    def heard(self, topic):
+        return self.probe.heard[topic]
+
+    def shares(self):
+        return np.concatenate([messages.matrix(message) for message in self.heard(topics.CONTRIBUTION)])
+
+
+@pytest.fixture
+def bench(graph):
+    return lambda **parameters: Bench(graph, **parameters)
+
+
+def test_what_is_said_live_is_bit_for_bit_what_the_replay_says(bench):
+    b, recording = bench(), episode()
+    b.tell_readout(recording)
+    b.play(recording)
+    analysis = analyze(recording, IntrospectionConfig())
+    assert b.shares().tobytes() == analysis.contribution.share.tobytes()
+
+    rows = replayed_as_live(analysis)
+    said_at = np.unique(rows['step'])
+    b.graph.until(lambda: len(b.heard(topics.PRECEDING_OFFSET)) == len(said_at))
+    for t, message in zip(said_at, b.heard(topics.PRECEDING_OFFSET)):
+        assert messages.stamp_ns(message.header) == recording.stamp_ns[t]
+        expected = rows[rows['step'] == t]
+        columns = np.stack([expected[name] for name in topics.OFFSET_COLUMNS], axis=1).astype(np.float32)
+        assert messages.matrix(message, (None, 6)).tobytes() == columns.tobytes()
+
+    b.graph.until(lambda: len(b.heard(topics.SALIENT)) == analysis.salient.any(axis=1).sum())
+    salient = {messages.stamp_ns(m.header): messages.matrix(m, (None, 3)) for m in b.heard(topics.SALIENT)}
+    for t, stamp in enumerate(recording.stamp_ns):
+        channels = np.flatnonzero(analysis.salient[t])
+        if len(channels):
+            told = salient[int(stamp)]
+            assert told[:, 0].tolist() == channels.tolist()
+            assert told[:, 1].tolist() == analysis.contribution.share[t, channels].tolist()
+            assert set(told[:, 2]) == {float(analysis.contribution.action[t])}
+
+
+def test_the_header_of_the_frame_is_carried_unchanged(bench):
+    b, recording = bench(), episode(steps=3)
+    b.tell_readout(recording)
+    b.play(recording)
+    for t, message in enumerate(b.heard(topics.CONTRIBUTION)):
+        assert message.header == messages.header_at(int(recording.stamp_ns[t]), 'camera')
+
+
+def test_steps_wait_for_a_readout_that_comes_late(bench):
+    b, recording = bench(), episode(steps=5)
+    for t in range(5):
+        b.tell(recording, t)
+    b.graph.until(lambda: len(b.node._steps) == 5)
+    b.tell_readout(recording)
+    b.graph.until(lambda: len(b.heard(topics.CONTRIBUTION)) == 5)
+
+
+def test_without_a_ball_the_distance_is_unknown_and_nothing_is_lost(bench):
+    b, recording = bench(ball_wait_steps=2), episode()
+    b.tell_readout(recording)
+    for t in range(recording.steps):
+        b.tell(recording, t, *PARTS)
+        if t >= 2:
+            b.graph.until(lambda t=t: b.node.health.counted('steps') == t - 1)
+    b.graph.until(lambda: sum(len(parts) for parts in b.node._join._waiting.values()) == 2 * len(PARTS))
+    b.node.finish()
+    b.graph.until(lambda: len(b.heard(topics.CONTRIBUTION)) == recording.steps)
+    assert b.heard(topics.PRECEDING_OFFSET)
+    column = topics.OFFSET_COLUMNS.index('distance_m')
+    for message in b.heard(topics.PRECEDING_OFFSET):
+        assert np.isnan(messages.matrix(message)[:, column]).all()
+
+
+@pytest.mark.parametrize(
+    ('topic', 'spoil', 'kind', 'says'),
+    [
+        (topics.LSTM_GATES, lambda m: m[:3], 'policy/lstm_gates', 'want 4 x n of 32FC1, got 3 x 16'),
+        (topics.LSTM_GATES, lambda m: np.where(m == m[1, 2], np.nan, m), 'step', 'want finite gates'),
+        (topics.LSTM_STATE, lambda m: m[:, :-1], 'step', r'want hidden \(16,\) to match the readout, got \(15,\)'),
+        (topics.ACTION_SCORES, lambda m: m[:, :4], 'step', r'want scores \(5,\)'),
+        (topics.ACTION_SCORES, lambda m: m + np.inf, 'step', 'want finite scores'),
+    ],
+)
+def test_a_bad_part_is_refused_with_its_reason_and_the_other_steps_are_explained(bench, topic, spoil, kind, says):
+    b, recording = bench(), episode(steps=8)
+    b.tell_readout(recording)
+    b.play(recording, range(3))
+    good = messages.matrix(b.part(recording, 3, topic))
+    header = messages.header_at(int(recording.stamp_ns[3]), 'camera')
+    b.tell(recording, 3, topics.BALL, *(part for part in PARTS if part is not topic))
+    b.probe.say(topic, messages.matrix_message(header, spoil(good)))
+    b.graph.until(lambda: b.node.health.refused(kind))
+    b.play(recording, range(4, 8))
+    assert b.node.health.counted('steps') == 7
+
+    def reasons():
+        return [pair.value for m in b.heard(topics.DIAGNOSTICS) for s in m.status for pair in s.values]
+
+    b.graph.until(lambda: any(re.search(says, reason) for reason in reasons()))
+
+
+def test_a_readout_that_is_none_is_refused(bench):
+    b = bench()
+    b.probe.say(topics.READOUT, messages.matrix_message(messages.header_at(1), np.full((5, 17), np.nan)))
+    b.graph.until(lambda: b.node.health.refused('policy/readout'))
+
+
+def test_a_part_that_comes_twice_is_refused_and_the_step_told_once(bench):
+    b, recording = bench(), episode(steps=4)
+    b.tell_readout(recording)
+    b.play(recording, range(2))
+    b.tell(recording, 1, topics.LSTM_GATES)
+    b.graph.until(lambda: b.node.health.refused('part of a step on policy/lstm_gates'))
+    b.play(recording, range(2, 4))
+    assert len(b.heard(topics.CONTRIBUTION)) == 4
+
+
+def test_watched_channels_are_on_their_topic(bench):
+    b, recording = bench(watched_channels=[3, 11, 99]), episode(steps=2)
+    b.tell_readout(recording)
+    b.play(recording)
+    b.graph.until(lambda: len(b.heard(topics.WATCHED)) == 2)
+    message = b.heard(topics.WATCHED)[1]
+    assert message.layout.dim[0].label == 'channel 3 11'
+    np.testing.assert_array_equal(np.reshape(message.data, (2, 5))[1, :4], recording.gates[1, :, 11])
+
+
+def test_pictures_are_drawn_only_while_somebody_looks(bench):
+    b, recording = bench(picture_rate_hz=20.0), episode(steps=6)
+    drawn = []
+    for name in ('heatmap', 'channel', 'histogram'):
+        original = getattr(b.node._pictures, name)
+        setattr(b.node._pictures, name, lambda *a, n=name, f=original: drawn.append(n) or f(*a))
+    b.tell_readout(recording)
+    b.play(recording)
+    b.graph.spin_for(0.2)
+    assert drawn == []
+    b.probe.hear(topics.CHANNEL)
+    b.graph.until(lambda: b.heard(topics.CHANNEL))
+    assert set(drawn) == {'channel'}
+    assert messages.picture(b.heard(topics.CHANNEL)[0], 'rgb8').shape == (540, 960, 3)
