@@ -160,10 +160,15 @@ class LiveComparison:
 
 
 def compare_live(analysis: Analysis) -> LiveComparison | None:
-    """Compare the recorded live contributions and offsets with the replayed ones; None where none were recorded."""
+    """Compare the recorded live contributions and offsets with the replayed ones; None where none were recorded.
+
+    The replay uses the thresholds that the live node had, whatever those of this analysis are.
+    """
     recording = analysis.recording
     if recording.live is None:
         return None
+    if recording.live.config != analysis.config:
+        analysis = analyze(recording, recording.live.config)
     there: Bool = np.asarray(np.isfinite(recording.live.share).all(axis=1))
     share = None
     differ = there & (_bits(recording.live.share) != _bits(analysis.contribution.share)).any(axis=1)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from maze_introspection.analysis import Analysis, LiveComparison, analyze, compare_live
+from maze_introspection.analysis import Analysis, analyze, compare_live
 from maze_introspection.bag import read_images, read_recording
 from maze_introspection.config import IntrospectionConfig, TrialsConfig
 from maze_introspection.null import against_null, counting_steps, over_grid
@@ -81,7 +81,7 @@ def _analyze(options: argparse.Namespace) -> int:
     out = options.out or options.bag.resolve().with_name(options.bag.resolve().name + '_analysis')
     prepare(out)
     analysis = analyze(read_recording(options.bag, options.namespace), config)
-    live = _live(analysis)
+    live = compare_live(analysis)
 
     def look(stamps_ns: Sequence[int]) -> tuple[Mapping[int, npt.NDArray[np.uint8]], str]:
         for topic, what in ((CAMERA_IMAGE, 'camera images'), (OBSERVATION, 'no camera recorded: what the policy saw')):
@@ -95,16 +95,6 @@ def _analyze(options: argparse.Namespace) -> int:
     _write(analysis, numbers, out, look, options)
     print(f'live: {live}' if live else 'live: no introspection node was recorded, nothing to compare')
     return 0 if analysis.complete and (live is None or live.identical) else 1
-
-
-def _live(analysis: Analysis) -> LiveComparison | None:
-    """The comparison at the given thresholds, or at the defaults if the live node can only have had those."""
-    live = compare_live(analysis)
-    default = IntrospectionConfig()
-    if live is None or live.identical or analysis.config == default:
-        return live
-    usual = compare_live(analyze(analysis.recording, default))
-    return usual if usual and usual.identical else live
 
 
 def _trials(options: argparse.Namespace) -> int:

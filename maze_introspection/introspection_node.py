@@ -31,6 +31,7 @@ class IntrospectionNode(BaseNode):
         self._config = declare(self, IntrospectionNodeConfig)
         config = declare(self, IntrospectionConfig)
         refuse_unknown_parameters(self)
+        self.health.facts = {f'{topics.PARAMETER_KEY}{name}': value for name, value in config.as_dict().items()}
         self._introspection = Introspection(config)
         self._has_readout = False
         self._join = StampJoin(

@@ -7,7 +7,7 @@ import sys
 import time
 from typing import Any
 
-from maze_introspection.bag_writer import BagWriter
+from maze_introspection.bag import BagWriter
 from maze_introspection.config import RecorderConfig
 from maze_policy import topics
 from maze_policy.base_node import BaseNode, declare, refuse_unknown_parameters, run

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from maze_introspection.config import IntrospectionConfig
 from maze_policy.maze import Maze
 
 Float32 = npt.NDArray[np.float32]
@@ -35,10 +36,12 @@ class Live:
     Attributes:
         share: contribution of every channel, shape (T, n_l); a NaN row where none was recorded.
         offsets: rows of dtype `LIVE_OFFSET`, in the order of steps.
+        config: the thresholds that the node had; the defaults where it did not say.
     """
 
     share: Float32
     offsets: npt.NDArray[np.void]
+    config: IntrospectionConfig = IntrospectionConfig()  # noqa: RUF009 (frozen)
 
 
 @dataclass(frozen=True)
@@ -132,7 +135,7 @@ class Recording:
             rows = self.live.offsets[keep[self.live.offsets['step']]]
             rows = rows.copy()
             rows['step'] -= first
-            live = Live(self.live.share[keep], rows)
+            live = Live(self.live.share[keep], rows, self.live.config)
         return Recording(
             stamp_ns=self.stamp_ns[keep],
             gates=self.gates[keep],

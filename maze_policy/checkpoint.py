@@ -41,13 +41,19 @@ def save(path: Path, network: CnnLstm, card: Mapping[str, Any]) -> None:
         os.replace(partial, target)
 
 
-def load_policy(path: Path | None = None) -> CnnLstm:
+def load_policy(path: Path | None = None, *, threads: int | None = None) -> CnnLstm:
     """The network of a checkpoint, or the shipped nominal one; its digest is checked before anything parses it.
+
+    Args:
+        path: NAME.safetensors, with NAME.json beside it.
+        threads: of torch in this process from now on; one is fastest for one frame and leaves cores to others.
 
     Raises:
         CheckpointError: on a missing file, a flipped byte, an unknown entry, wrong shapes or a weight that is not
             finite.
     """
+    if threads:
+        torch.set_num_threads(threads)
     path = Path(path) if path else NOMINAL
     description = _read_description(path.with_suffix('.json'))
     try:

@@ -20,6 +20,7 @@ class Health:
     """Count, time and refuse; `report` tells one period and starts the next."""
 
     def __init__(self) -> None:
+        self.facts: dict[str, object] = {}  # told in every report as they are
         self._total: Counter[str] = Counter()
         self._period: Counter[str] = Counter()
         self._refused: Counter[str] = Counter()
@@ -59,7 +60,7 @@ class Health:
     def report(self, period_s: float) -> Report:
         """What happened since the last report, `period_s` ago, and the totals since the start."""
         level, summary = max(self._troubles, key=lambda trouble: trouble[0], default=(OK, 'ok'))
-        values: dict[str, object] = {}
+        values: dict[str, object] = dict(self.facts)
         for what, total in self._total.items():
             values[what] = total
             values[f'{what} per second'] = round(self._period[what] / period_s, 1)

@@ -135,13 +135,9 @@ class PolicyNode(BaseNode):
 
 
 def _load(checkpoint: str) -> RecurrentPolicy:
-    """The policy of a checkpoint; torch on one thread, which is fastest for one frame and leaves cores to others."""
-    import torch
+    from maze_policy.checkpoint import load_policy  # torch takes seconds to import: not for a policy that is given
 
-    from maze_policy.checkpoint import load_policy
-
-    torch.set_num_threads(1)
-    policy: RecurrentPolicy = load_policy(Path(checkpoint) if checkpoint else None)
+    policy: RecurrentPolicy = load_policy(Path(checkpoint) if checkpoint else None, threads=1)
     return policy
 
 

@@ -44,6 +44,9 @@ DIAGNOSTICS = Topic('/diagnostics', 'diagnostic_msgs/msg/DiagnosticArray', 10)
 
 RESET_SERVICE = 'policy/reset'  # std_srvs/srv/Trigger: the next frame starts an episode
 
+# On DIAGNOSTICS the introspection node tells its thresholds under keys with this prefix, so that a bag knows them.
+PARAMETER_KEY = 'parameter '
+
 # Columns of PRECEDING_OFFSET. `gate` is the gate's row in LSTM_GATES (0 input, 1 forget, 3 output).
 OFFSET_COLUMNS = ('gate', 'channel', 'offset', 'action', 'distance_m', 'censored')
 

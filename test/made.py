@@ -79,4 +79,4 @@ def with_live(recording: Recording, config: IntrospectionConfig = IntrospectionC
         for name in ('gate', 'channel', 'offset', 'censored'):
             live[name] = insight.offsets[name]
         rows.append(live)
-    return replace(recording, live=Live(np.stack(share), np.concatenate(rows)))
+    return replace(recording, live=Live(np.stack(share), np.concatenate(rows), config))

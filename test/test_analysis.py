@@ -78,7 +78,7 @@ def test_one_bit_in_a_live_contribution_is_found():
     share = recording.live.share.copy()
     step, channel = 123, int(np.argmax(share[123]))
     share[step, channel] = np.nextafter(share[step, channel], np.float32(1))
-    comparison = compare_live(analyze(replace(recording, live=Live(share, recording.live.offsets)), CONFIG))
+    comparison = compare_live(analyze(replace(recording, live=Live(share, recording.live.offsets, CONFIG)), CONFIG))
     assert not comparison.identical
     assert comparison.share[:2] == (step, channel)
     assert 'contributions differ first at step 123' in str(comparison)
@@ -90,7 +90,7 @@ def test_one_different_live_offset_is_found(field):
     recording = with_live(made_recording(), CONFIG)
     rows = recording.live.offsets.copy()
     rows[field][40] += 1
-    comparison = compare_live(analyze(replace(recording, live=Live(recording.live.share, rows)), CONFIG))
+    comparison = compare_live(analyze(replace(recording, live=Live(recording.live.share, rows, CONFIG)), CONFIG))
     assert not comparison.identical
     assert comparison.offsets[0] == rows['step'][40]
     assert comparison.share is None
@@ -101,7 +101,7 @@ def test_a_lost_or_extra_live_offset_is_found(lost):
     recording = with_live(made_recording(), CONFIG)
     rows = recording.live.offsets
     for changed in (np.delete(rows, lost), np.insert(rows, lost, rows[lost])):
-        comparison = compare_live(analyze(replace(recording, live=Live(recording.live.share, changed)), CONFIG))
+        comparison = compare_live(analyze(replace(recording, live=Live(recording.live.share, changed, CONFIG)), CONFIG))
         assert comparison.offsets[0] == rows['step'][lost]
 
 
@@ -111,7 +111,7 @@ def test_live_steps_that_were_not_recorded_are_counted():
     share[50:53] = np.nan
     rows = recording.live.offsets
     rows = rows[(rows['step'] < 50) | (rows['step'] > 52)]
-    comparison = compare_live(analyze(replace(recording, live=Live(share, rows)), CONFIG))
+    comparison = compare_live(analyze(replace(recording, live=Live(share, rows, CONFIG)), CONFIG))
     assert (comparison.missing, comparison.share, comparison.offsets) == (3, None, None)
     assert not comparison.identical
     assert str(comparison) == 'live values are missing at 3 of 300 steps'
@@ -139,3 +139,10 @@ def test_no_steps():
 
 def test_without_a_maze_no_ring():
     assert set(analyze(replace(made_recording(), maze=None), CONFIG).ring) == {-1}
+
+
+def test_the_comparison_uses_the_thresholds_that_the_live_node_had():
+    live = with_live(made_recording(), CONFIG)
+    other = IntrospectionConfig(theta_c=0.2)
+    assert len(analyze(live, other).offsets) != len(analyze(live, CONFIG).offsets)
+    assert compare_live(analyze(live, other)).identical

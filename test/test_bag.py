@@ -9,8 +9,9 @@ from mcap.reader import make_reader
 from mcap.stream_reader import StreamReader
 from rosbags.highlevel import AnyReader
 
-from maze_introspection.bag import BagError, read_images, read_recording, write_recording
-from maze_introspection.bag_writer import TYPES, BagWriter
+from maze_introspection.bag import BagError, BagWriter, read_images, read_recording, write_recording
+from maze_introspection.bag.writer import TYPES
+from maze_introspection.config import IntrospectionConfig
 from maze_introspection.recording import LIVE_OFFSET, Live, Recording
 from maze_policy import topics
 from maze_policy.maze import load_maze
@@ -37,7 +38,9 @@ def make_recording(steps=40, *, seed=0, live=True) -> Recording:
         tilt_rad=rng.random((steps, 2)),
         ball_m=rng.random((steps, 2)),
         maze=load_maze(),
-        live=Live(rng.random((steps, CHANNELS), dtype=np.float32), offsets) if live else None,
+        live=Live(rng.random((steps, CHANNELS), dtype=np.float32), offsets, IntrospectionConfig(theta_c=0.07))
+        if live
+        else None,
     )
 
 
@@ -59,6 +62,7 @@ def test_a_recording_survives_the_bag_bit_for_bit(tmp_path):
     assert again.maze == recording.maze
     np.testing.assert_array_equal(again.live.share, recording.live.share)
     np.testing.assert_array_equal(again.live.offsets, recording.live.offsets)
+    assert again.live.config.theta_c == 0.07
     stamps = recording.stamp_ns[[3, 17]]
     images = read_images(tmp_path / 'bag', topics.OBSERVATION, stamps)
     assert sorted(images) == stamps.tolist()

@@ -11,8 +11,7 @@ import pytest
 from made import keeping, made_recording, with_live
 from rosbags.rosbag2 import Reader
 
-from maze_introspection.bag import write_recording
-from maze_introspection.bag_writer import BagWriter
+from maze_introspection.bag import BagWriter, write_recording
 from maze_introspection.cli import main
 from maze_introspection.recording import Live
 from maze_policy.topics import ALL, BALL, LSTM_GATES, READOUT

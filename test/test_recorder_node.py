@@ -12,7 +12,7 @@ from mcap.reader import make_reader
 from rclpy.serialization import deserialize_message
 from rosbags.highlevel import AnyReader
 
-from maze_introspection.bag_writer import BagError
+from maze_introspection.bag import BagError
 from maze_introspection.recorder_node import RecorderNode
 from maze_policy import messages, topics
 from maze_policy.maze import load_maze

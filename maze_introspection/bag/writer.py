@@ -1,4 +1,4 @@
-"""Write a rosbag2 folder (metadata.yaml and one MCAP file), from serialized messages or a Recording, without ROS.
+"""Write a rosbag2 folder (metadata.yaml and one MCAP file) from serialized messages.
 
 Small chunks with a CRC each, flushed one by one: after a kill, what is missing is the last chunk. `ros2 bag info` and
 `ros2 bag play`, `rosbags` and `mcap` read the result. Metadata version 8 is the newest that Humble accepts too.
@@ -6,22 +6,16 @@ Small chunks with a CRC each, flushed one by one: after a kill, what is missing 
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import yaml
 from mcap.writer import CompressionType, Writer
 from rosbags.typesys import Stores, get_typestore
 
-from maze_introspection.recording import Recording
-from maze_policy import topics
-from maze_policy.topics import NAMESPACE, Topic
+from maze_policy.topics import Topic
 
 METADATA_VERSION = 8
 CHUNK_BYTES = 64 * 1024
@@ -160,88 +154,6 @@ class BagWriter:
             'custom_data': self._custom_data,
             'ros_distro': os.environ.get('ROS_DISTRO', 'rosbags'),
         }
-
-
-def write_recording(path: Path | str, recording: Recording, observations: npt.NDArray[np.uint8] | None = None) -> None:
-    """Write a recording as a bag with the topics that our nodes would have published, logged at their stamps.
-
-    Args:
-        path: folder to make; it must not exist.
-        recording: what to write.
-        observations: what the network saw, shape (T, 84, 84).
-
-    Raises:
-        BagError: if the folder exists or the disk refuses.
-    """
-    about = {'maze': json.dumps(recording.maze.as_dict())} if recording.maze else {}
-    matrices: dict[Topic, npt.NDArray[Any]] = {
-        topics.LSTM_GATES: recording.gates,
-        topics.LSTM_STATE: np.stack([recording.hidden, recording.cell], axis=1),
-        topics.ACTION_SCORES: recording.scores[:, None],
-    }
-    vectors = {topics.TILT_COMMAND: ('vector', recording.tilt_rad), topics.BALL: ('point', recording.ball_m)}
-    used = [topics.READOUT, topics.EPISODE, *matrices, *vectors]
-    if recording.live is not None:
-        matrices[topics.CONTRIBUTION] = recording.live.share[:, None]
-        used += [topics.CONTRIBUTION, topics.PRECEDING_OFFSET]
-    if observations is not None:
-        used.append(topics.OBSERVATION)
-    with BagWriter(path, about) as writer:
-        for topic in used:
-            writer.add_topic(f'{NAMESPACE}/{topic.name}', topic)
-
-        def put(topic: Topic, message: Any, stamp_ns: int) -> None:
-            writer.write(f'{NAMESPACE}/{topic.name}', TYPES.serialize_cdr(message, topic.type), stamp_ns, stamp_ns)
-
-        if recording.live is not None:
-            offsets_from = np.searchsorted(recording.live.offsets['step'], np.arange(recording.steps + 1))
-        episode = -1
-        for step, stamp in enumerate(recording.stamp_ns.tolist()):
-            if step == 0:
-                put(topics.READOUT, _image(recording.readout, stamp), stamp)
-            if recording.episode[step] != episode:
-                episode = int(recording.episode[step])
-                put(topics.EPISODE, _header(stamp, recording.episode_ids[episode]), stamp)
-            if observations is not None:
-                put(topics.OBSERVATION, _image(observations[step], stamp), stamp)
-            for topic, values in matrices.items():
-                if np.isfinite(values[step]).all():
-                    put(topic, _image(values[step], stamp), stamp)
-            for topic, (name, pairs) in vectors.items():
-                if np.isfinite(pairs[step]).all():
-                    put(topic, _vector(topic, name, pairs[step], stamp), stamp)
-            if recording.live is not None:
-                rows = recording.live.offsets[offsets_from[step] : offsets_from[step + 1]]
-                if len(rows):
-                    columns = [rows[name].astype(np.float32) for name in topics.OFFSET_COLUMNS]
-                    put(topics.PRECEDING_OFFSET, _image(np.stack(columns, axis=1), stamp), stamp)
-
-
-def _header(stamp_ns: int, frame_id: str = 'camera') -> Any:
-    sec, nanosec = divmod(stamp_ns, 1_000_000_000)
-    stamp = TYPES.types['builtin_interfaces/msg/Time'](sec=sec, nanosec=nanosec)
-    return TYPES.types['std_msgs/msg/Header'](stamp=stamp, frame_id=frame_id)
-
-
-def _image(pixels: npt.NDArray[Any], stamp_ns: int) -> Any:
-    """A float matrix as 32FC1, bytes as mono8."""
-    pixels = np.ascontiguousarray(pixels)
-    height, width = pixels.shape
-    return TYPES.types[topics.IMAGE](
-        header=_header(stamp_ns),
-        height=height,
-        width=width,
-        encoding='mono8' if pixels.dtype == np.uint8 else '32FC1',
-        is_bigendian=0,
-        step=pixels.nbytes // height,
-        data=pixels.reshape(-1).view(np.uint8),
-    )
-
-
-def _vector(topic: Topic, name: str, pair: npt.NDArray[np.float64], stamp_ns: int) -> Any:
-    kind = {'vector': 'geometry_msgs/msg/Vector3', 'point': 'geometry_msgs/msg/Point'}[name]
-    value = TYPES.types[kind](x=float(pair[0]), y=float(pair[1]), z=0.0)
-    return TYPES.types[topic.type](header=_header(stamp_ns), **{name: value})
 
 
 def _qos(topic: Topic) -> str:

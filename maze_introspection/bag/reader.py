@@ -1,10 +1,9 @@
-"""Bag -> Recording and back, without ROS."""
+"""Bag -> Recording."""
 
 from __future__ import annotations
 
 import json
-import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,13 +13,13 @@ import numpy.typing as npt
 from rosbags.interfaces import Connection
 from rosbags.rosbag2 import Reader
 
-from maze_introspection.bag_writer import TYPES, BagError, write_recording
+from maze_introspection.bag.decode import cdr_stamp_ns, introspection_parameters, matrix, pixels, stamp_ns
+from maze_introspection.bag.writer import TYPES, BagError
+from maze_introspection.config import IntrospectionConfig
 from maze_introspection.recording import LIVE_OFFSET, Live, Recording
 from maze_policy import topics
 from maze_policy.maze import Maze
 from maze_policy.topics import Topic
-
-__all__ = ['BagError', 'read_images', 'read_recording', 'write_recording']
 
 Float32 = npt.NDArray[np.float32]
 
@@ -35,6 +34,7 @@ _READ = (
     topics.BALL,
     topics.CONTRIBUTION,
     topics.PRECEDING_OFFSET,
+    topics.DIAGNOSTICS,
 )
 
 
@@ -53,8 +53,8 @@ def read_recording(path: Path | str, namespace: str | None = None) -> Recording:
     """
     path = Path(path)
     with _opened(path) as reader:
-        connections = _connections(path, reader, namespace)
-        connections = {topic: connection for topic, connection in connections.items() if topic in _READ}
+        namespace = _namespace(path, reader, namespace)
+        connections = _connections(path, reader, namespace, _READ)
         count = {topic: connection.msgcount for topic, connection in connections.items()}
         gates, state, scores, share = (
             _Matrices(path, topic, rows, count.get(topic, 0))
@@ -71,21 +71,24 @@ def read_recording(path: Path | str, namespace: str | None = None) -> Recording:
         tilt: dict[int, tuple[float, float]] = {}
         ball: dict[int, tuple[float, float]] = {}
         offsets: dict[int, Float32] = {}
+        thresholds: dict[str, float] = {}
         for topic, message in _messages(path, reader, connections):
             if topic is topics.EPISODE:
-                episodes[_stamp_ns(message)] = message.frame_id
+                episodes[stamp_ns(message)] = message.frame_id
                 continue
-            stamp = _stamp_ns(message.header)
+            stamp = stamp_ns(message.header)
             if topic in collectors:
-                collectors[topic].add(stamp, _matrix(path, topic, message))
+                collectors[topic].add(stamp, matrix(path, topic, message))
             elif topic is topics.READOUT:
-                readouts.append(_matrix(path, topic, message))
+                readouts.append(matrix(path, topic, message))
             elif topic is topics.TILT_COMMAND:
                 tilt[stamp] = (message.vector.x, message.vector.y)
             elif topic is topics.BALL:
                 ball[stamp] = (message.point.x, message.point.y)
             elif topic is topics.PRECEDING_OFFSET:
-                offsets[stamp] = _matrix(path, topic, message)
+                offsets[stamp] = matrix(path, topic, message)
+            elif topic is topics.DIAGNOSTICS:
+                thresholds |= introspection_parameters(message, namespace)
         maze = _maze(path, reader.storage.metadata.custom)
 
     if not readouts:
@@ -118,7 +121,7 @@ def read_recording(path: Path | str, namespace: str | None = None) -> Recording:
             tilt_rad=_aligned(tilt, stamps),
             ball_m=_aligned(ball, stamps),
             maze=maze,
-            live=_live(path, share, offsets, stamps) if share.stamps else None,
+            live=_live(path, share, offsets, stamps, thresholds) if share.stamps else None,
             source=str(path),
         )
     except ValueError as error:
@@ -135,11 +138,10 @@ def read_images(
     """
     path, wanted = Path(path), {int(stamp) for stamp in stamps_ns}
     with _opened(path) as reader:
-        connections = _connections(path, reader, namespace)
-        only = {topic: connections[topic]} if topic in connections else {}
+        connections = _connections(path, reader, _namespace(path, reader, namespace), (topic,))
         return {
-            _stamp_ns(message.header): _pixels(path, topic, message)
-            for _, message in _messages(path, reader, only, wanted)
+            stamp_ns(message.header): pixels(path, topic, message)
+            for _, message in _messages(path, reader, connections, wanted)
         }
 
 
@@ -160,48 +162,44 @@ def _opened(path: Path) -> Iterator[Reader]:
         reader.close()
 
 
-def _connections(path: Path, reader: Reader, namespace: str | None) -> dict[Topic, Connection]:
-    """Our topics in the bag, under the one namespace that has a policy."""
-    names = {connection.topic: connection for connection in reader.connections}
+def _namespace(path: Path, reader: Reader, wanted: str | None) -> str:
+    """The one namespace that has a policy, or the wanted one, without a trailing slash."""
+    names = [connection.topic for connection in reader.connections]
     suffix = '/' + topics.LSTM_GATES.name
     found = [name.removesuffix(suffix) for name in names if name.endswith(suffix)]
-    if namespace is None:
-        if not found:
-            raise BagError(f'{path} has no topic {topics.LSTM_GATES.name}; it has: {", ".join(names) or "none"}')
-        if len(found) > 1:
-            raise BagError(f'{path} holds more than one policy; name the namespace of one: {", ".join(found)}')
-        namespace = found[0]
-    elif namespace.rstrip('/') not in found:
-        raise BagError(f'{path} has no policy in namespace {namespace}; it has one in: {", ".join(found) or "none"}')
-    ours = {}
-    for topic in topics.ALL:
-        connection = names.get(f'{namespace.rstrip("/")}/{topic.name}')
+    if not found:
+        raise BagError(f'{path} has no topic {topics.LSTM_GATES.name}; it has: {", ".join(names) or "none"}')
+    if wanted is None and len(found) > 1:
+        raise BagError(f'{path} holds more than one policy; name the namespace of one: {", ".join(found)}')
+    if wanted is not None and wanted.rstrip('/') not in found:
+        raise BagError(f'{path} has no policy in namespace {wanted}; it has one in: {", ".join(found)}')
+    return found[0] if wanted is None else wanted.rstrip('/')
+
+
+def _connections(path: Path, reader: Reader, namespace: str, wanted: Iterable[Topic]) -> dict[Topic, Connection]:
+    """Those of the wanted topics that the bag has."""
+    names = {connection.topic: connection for connection in reader.connections}
+    found = {}
+    for topic in wanted:
+        connection = names.get(topic.name if topic.name.startswith('/') else f'{namespace}/{topic.name}')
         if connection is None:
             continue
         if connection.msgtype != topic.type:
             raise BagError(f'{path}: want {topic.type} on {connection.topic}, got {connection.msgtype}')
-        ours[topic] = connection
-    return ours
-
-
-PICTURES = (topics.CAMERA_IMAGE, topics.OBSERVATION, *topics.PICTURES)
+        found[topic] = connection
+    return found
 
 
 def _messages(
-    path: Path, reader: Reader, connections: dict[Topic, Connection], stamps: set[int] | None = None
+    path: Path, reader: Reader, connections: Mapping[Topic, Connection], stamps: set[int] | None = None
 ) -> Iterator[tuple[Topic, Any]]:
-    """Each message, decoded: the pictures of these stamps, or without stamps everything but the pictures."""
-    topic_of = {
-        connection.topic: topic
-        for topic, connection in connections.items()
-        if stamps is not None or topic not in PICTURES
-    }
-    chosen = [connection for connection in connections.values() if connection.topic in topic_of]
-    if not chosen:
+    """Each message of these topics, decoded; with `stamps` only those that have one of them."""
+    topic_of = {connection.topic: topic for topic, connection in connections.items()}
+    if not topic_of:  # rosbags takes an empty list for all
         return
     try:
-        for connection, _, cdr in reader.messages(chosen):
-            if stamps is None or _cdr_stamp_ns(cdr) in stamps:
+        for connection, _, cdr in reader.messages(list(connections.values())):
+            if stamps is None or cdr_stamp_ns(cdr) in stamps:
                 yield topic_of[connection.topic], TYPES.deserialize_cdr(cdr, connection.msgtype)
     except Exception as error:  # a damaged file shows as whatever its decoder stumbles over
         raise BagError(f'{path} is truncated or damaged: {error}') from error
@@ -221,17 +219,17 @@ class _Matrices:
             raise BagError(f'{self.path} holds no message on {self.topic.name}')
         return int(self.values.shape[2])
 
-    def add(self, stamp: int, matrix: Float32) -> None:
+    def add(self, stamp: int, values: Float32) -> None:
         if not self.stamps:
-            if matrix.shape[0] != self.rows:
-                raise BagError(f'{self.path}: want {self.rows} rows in {self.topic.name}, got {matrix.shape[0]}')
-            self.values = np.empty((self.count, *matrix.shape), dtype=np.float32)
-        if matrix.shape != self.values.shape[1:] or len(self.stamps) == len(self.values):
+            if values.shape[0] != self.rows:
+                raise BagError(f'{self.path}: want {self.rows} rows in {self.topic.name}, got {values.shape[0]}')
+            self.values = np.empty((self.count, *values.shape), dtype=np.float32)
+        if values.shape != self.values.shape[1:] or len(self.stamps) == len(self.values):
             raise BagError(
                 f'{self.path}: want {len(self.values)} matrices of {self.values.shape[1:]} on {self.topic.name}, '
-                f'got number {len(self.stamps) + 1} of {matrix.shape}'
+                f'got number {len(self.stamps) + 1} of {values.shape}'
             )
-        self.values[len(self.stamps)] = matrix
+        self.values[len(self.stamps)] = values
         self.stamps.append(stamp)
 
     def at(self, stamps: npt.NDArray[np.int64]) -> Float32:
@@ -255,24 +253,34 @@ def _episodes(began: dict[int, str], stamps: npt.NDArray[np.int64]) -> tuple[npt
     return np.searchsorted(present, index), tuple(known[which][1] for which in present)
 
 
-def _live(path: Path, share: _Matrices, offsets: dict[int, Float32], stamps: npt.NDArray[np.int64]) -> Live:
+def _live(
+    path: Path,
+    share: _Matrices,
+    offsets: Mapping[int, Float32],
+    stamps: npt.NDArray[np.int64],
+    thresholds: Mapping[str, float],
+) -> Live:
     """What the introspection node said, on the steps that are there."""
     both = np.intersect1d(np.array(share.stamps), stamps)
     aligned = np.full((len(stamps), share.columns), np.nan, dtype=np.float32)
     aligned[np.searchsorted(stamps, both)] = share.at(both)[:, 0]
-    rows = [np.empty(0, dtype=LIVE_OFFSET)]
-    for stamp, matrix in sorted(offsets.items()):
-        if matrix.shape[1] != len(topics.OFFSET_COLUMNS):
+    parts = [np.empty(0, dtype=LIVE_OFFSET)]
+    for stamp, rows in sorted(offsets.items()):
+        if rows.shape[1] != len(topics.OFFSET_COLUMNS):
             want = len(topics.OFFSET_COLUMNS)
-            raise BagError(f'{path}: want {want} columns in {topics.PRECEDING_OFFSET.name}, got {matrix.shape[1]}')
+            raise BagError(f'{path}: want {want} columns in {topics.PRECEDING_OFFSET.name}, got {rows.shape[1]}')
         step = int(np.searchsorted(stamps, stamp))
         if step < len(stamps) and stamps[step] == stamp:
-            part = np.empty(len(matrix), dtype=LIVE_OFFSET)
+            part = np.empty(len(rows), dtype=LIVE_OFFSET)
             part['step'] = step
             for column, name in enumerate(topics.OFFSET_COLUMNS):
-                part[name] = matrix[:, column]
-            rows.append(part)
-    return Live(aligned, np.concatenate(rows))
+                part[name] = rows[:, column]
+            parts.append(part)
+    try:
+        config = IntrospectionConfig.from_dict(thresholds)
+    except ValueError as error:
+        raise BagError(f'{path}: the introspection node says of its parameters: {error}') from error
+    return Live(aligned, np.concatenate(parts), config)
 
 
 def _maze(path: Path, custom: dict[str, str] | None) -> Maze | None:
@@ -286,42 +294,3 @@ def _maze(path: Path, custom: dict[str, str] | None) -> Maze | None:
 def _aligned(values: dict[int, tuple[float, float]], stamps: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
     pairs = [values.get(stamp, (np.nan, np.nan)) for stamp in stamps.tolist()]
     return np.array(pairs, dtype=np.float64).reshape(-1, 2)
-
-
-def _matrix(path: Path, topic: Topic, message: Any) -> Float32:
-    """The matrix of a 32FC1 image."""
-    if message.encoding != '32FC1' or message.is_bigendian:
-        endian = 'big' if message.is_bigendian else 'little'
-        raise BagError(f'{path}: want little-endian 32FC1 on {topic.name}, got {endian}-endian {message.encoding}')
-    _check_size(path, topic, message, 4)
-    matrix: Float32 = message.data.view(np.float32).reshape(message.height, message.width)
-    return matrix
-
-
-def _pixels(path: Path, topic: Topic, message: Any) -> npt.NDArray[np.uint8]:
-    depth = {'mono8': 1, 'rgb8': 3}.get(message.encoding)
-    if depth is None:
-        raise BagError(f'{path}: want mono8 or rgb8 on {topic.name}, got {message.encoding}')
-    _check_size(path, topic, message, depth)
-    shape = (message.height, message.width, depth) if depth > 1 else (message.height, message.width)
-    image: npt.NDArray[np.uint8] = message.data.reshape(shape)
-    return image
-
-
-def _check_size(path: Path, topic: Topic, message: Any, pixel_bytes: int) -> None:
-    want = (message.width * pixel_bytes, message.height * message.width * pixel_bytes)
-    if (message.step, len(message.data)) != want:
-        raise BagError(
-            f'{path}: want step {want[0]} and {want[1]} bytes for {message.height} x {message.width} on '
-            f'{topic.name}, got step {message.step} and {len(message.data)} bytes'
-        )
-
-
-def _stamp_ns(header: Any) -> int:
-    return int(header.stamp.sec * 1_000_000_000 + header.stamp.nanosec)
-
-
-def _cdr_stamp_ns(cdr: bytes) -> int:
-    """Stamp of a serialized message that begins with a Header: behind the 4 bytes of encapsulation."""
-    sec, nanosec = struct.unpack_from('<iI' if cdr[1] else '>iI', cdr, 4)
-    return int(sec * 1_000_000_000 + nanosec)
