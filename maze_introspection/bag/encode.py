@@ -80,9 +80,7 @@ def _name(topic: Topic) -> str:
 def _diagnostics(config: IntrospectionConfig, stamp_ns: int) -> Any:
     """What the introspection node says of its thresholds."""
     pair, status = (TYPES.types[f'diagnostic_msgs/msg/{name}'] for name in ('KeyValue', 'DiagnosticStatus'))
-    values = [
-        pair(key=topics.PARAMETER_KEY + name, value=json.dumps(value)) for name, value in config.as_dict().items()
-    ]
+    told = {topics.PARAMETER_KEY + name: json.dumps(value) for name, value in config.as_dict().items()}
     node = f'{NAMESPACE}/introspection'
     values = [pair(key=key, value=value) for key, value in told.items()]
     said = status(level=0, name=node, message='ok', hardware_id=node, values=values)
