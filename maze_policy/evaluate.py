@@ -33,12 +33,13 @@ class Evaluation:
     ring_s: Float64
 
     def summary(self) -> dict[str, Any]:
-        """Success, time and time per ring (over all trials, the failed ones with their full time), for JSON."""
+        """For JSON: success, time, and time per ring over the trials that got there (failed ones included)."""
+        rings = {ring: self.ring_s[:, ring] for ring in range(1, self.ring_s.shape[1])}
         return {
             'count': int(self.solved.size),
             'success': float(self.solved.mean()),
             'time_s': _spread(self.time_s),
-            'ring_s': {str(ring): _spread(self.ring_s[:, ring]) for ring in range(1, self.ring_s.shape[1])},
+            'ring_s': {str(ring): _spread(spent[spent > 0]) for ring, spent in rings.items() if spent.any()},
         }
 
     def text(self) -> str:

@@ -54,12 +54,13 @@ def test_summary_by_hand():
     evaluation = Evaluation(
         solved=np.array([True, True, True, False]),
         time_s=np.array([4.0, 5.0, 6.0, 60.0]),
-        ring_s=np.array([[0, 4.0], [0, 5.0], [0, 6.0], [0, 60.0]]),
+        ring_s=np.array([[0, 3.0, 1.0], [0, 4.0, 1.0], [0, 4.0, 2.0], [0, 0.0, 60.0]]),
     )
     summary = evaluation.summary()
     assert summary['success'] == 0.75
     assert summary['time_s'] == {'mean': 18.75, 'median': 5.5, 'quartiles': [4.75, 19.5], 'max': 60.0}
-    assert list(summary['ring_s']) == ['1']
+    assert summary['ring_s']['1'] == {'mean': 11 / 3, 'median': 4.0, 'quartiles': [3.5, 4.0], 'max': 4.0}
+    assert summary['ring_s']['2']['median'] == 1.5
     text = evaluation.text()
     assert 'solved 75.0% of 4 trials (3)' in text
-    assert 'ring 1 median 5.50 s, quartiles 4.75 to 19.50 s' in text
+    assert 'ring 1 median 4.00 s, quartiles 3.50 to 4.00 s' in text
