@@ -50,7 +50,7 @@ def continuity(
         raise ValueError(
             f'want gates (T, 4, n_l) with hidden and cell (T, n_l), got {gates.shape}, {hidden.shape}, {cell.shape}'
         )
-    relation = np.empty(len(gates), dtype=np.int8)
+    relation = np.full(len(gates), GAP, dtype=np.int8)
     before = None if first_cell is None else np.asarray(first_cell, dtype=np.float64)[None]
     for first in range(0, len(gates), _STEPS):
         rows = slice(first, first + _STEPS)
@@ -63,6 +63,8 @@ def continuity(
         follows[0] &= known
         fresh = (np.abs(added - c) <= allowed).all(axis=1)
         whole = (np.abs(gate[:, OUTPUT] * np.tanh(c) - h) <= tolerance).all(axis=1)
-        relation[rows] = np.select([~whole, follows, fresh], [CORRUPT, CONTINUES, RESET], GAP)
+        relation[rows][fresh] = RESET
+        relation[rows][follows] = CONTINUES
+        relation[rows][~whole] = CORRUPT
         before = c[-1:]
     return relation
