@@ -8,10 +8,10 @@ import math
 
 import numpy as np
 import pytest
+from mujoco_board import MujocoBoard
 
 from maze_policy.config import PhysicsConfig
 from maze_policy.maze import load_maze
-from maze_policy.mujoco_model import MujocoBoard
 from maze_policy.simulator import Simulator
 
 MAZE, PHYSICS = load_maze(), PhysicsConfig()
