@@ -131,8 +131,8 @@ class Pictures:
             grid = np.zeros((long, far // BIN_MM))
             for (where, offset), count in self._offsets.items():
                 grid[long - 1 - offset, where] = count
-            shade = np.rint(55 + 200 * np.log1p(grid) / np.log1p(grid.max())).astype(np.uint8)
-            plot.fill(np.where(grid[..., None] > 0, _turbo(shade), 255).astype(np.uint8))
+            shade = np.rint(25 + 230 * np.log1p(grid) / np.log1p(grid.max())).astype(np.uint8)
+            plot.fill(np.where(grid[..., None] > 0, _count_color(shade), 255).astype(np.uint8))
             plot.color_bar(grid.max())
         plot.text(f'{self._censored} censored left out; colour is the count', (LEFT, TOP - 8))
         plot.axes('ball to maze centre, mm', 'offset, steps')
@@ -194,8 +194,8 @@ class _Plot:
     def color_bar(self, most: float) -> None:
         """Counts 1 to `most` beside the frame, logarithmic."""
         height = BOTTOM - TOP
-        shade = np.linspace(255, 55 + 200 * np.log1p(1) / np.log1p(most), height).astype(np.uint8)
-        self.image[TOP:BOTTOM, RIGHT + 8 : RIGHT + 22] = _turbo(shade[:, None].repeat(14, axis=1))
+        shade = np.linspace(255, 25 + 230 * np.log1p(1) / np.log1p(most), height).astype(np.uint8)
+        self.image[TOP:BOTTOM, RIGHT + 8 : RIGHT + 22] = _count_color(shade[:, None].repeat(14, axis=1))
         self.text(f'{most:.0f}', (RIGHT + 25, TOP + 10), 0.4)
         self.text('1', (RIGHT + 25, BOTTOM), 0.4)
 
@@ -229,8 +229,9 @@ def _ticks(low: float, high: float) -> npt.NDArray[np.float64]:
     return ticks
 
 
-def _turbo(shade: UInt8) -> Any:
-    return cv2.cvtColor(cv2.applyColorMap(shade, cv2.COLORMAP_TURBO), cv2.COLOR_BGR2RGB)
+def _count_color(shade: UInt8) -> Any:
+    """Reversed viridis, as in figure 6: few are light, many are dark, and colour-blind readers see it too."""
+    return cv2.cvtColor(cv2.applyColorMap(255 - shade, cv2.COLORMAP_VIRIDIS), cv2.COLOR_BGR2RGB)
 
 
 def _color(action: int) -> tuple[int, int, int]:

@@ -9,30 +9,20 @@ def text(summary: dict[str, Any]) -> str:
     """What `statistics.summary` found, for the terminal."""
     lines = [
         f'{summary["steps"]} steps, {summary["success"]["episodes"]} episode(s), {summary["channels"]} LSTM channels',
-        _success(summary['success']),
-        *_times(summary['time_per_ring_s']),
+        _success(summary),
         _needed(summary),
         f'single-action channels: {_channels(summary["single_action_channels"], summary["judged_channels"])}',
         f'single-ring channels: {_channels(summary["single_ring_channels"], summary["judged_channels"])}',
     ]
-    for gate, rings in summary['offsets_per_ring'].items():
-        found = [
-            f'{_ring(ring)} {offsets["median"]:.0f} [{offsets["q1"]:.0f}, {offsets["q3"]:.0f}]'
-            for ring, offsets in reversed(list(enumerate(rings)))
-            if offsets['n']
-        ]
-        censored = sum(offsets['censored'] for offsets in rings)
-        if rings:
-            lines.append(
-                f'preceding offset of the {gate} gate, steps, median [quartiles]: {", ".join(found) or "none"}; '
-                f'{censored} censored apart'
-            )
-    lines += _against_null(summary.get('against_null', {}))
+    lines += _rings(summary)
     lines.append(_completeness(summary['completeness']))
     return '\n'.join(lines)
 
 
-def _success(success: dict[str, Any]) -> str:
+def _success(summary: dict[str, Any]) -> str:
+    if not summary['time_per_ring_s']:
+        return 'solved: unknown, the recording carries no maze'
+    success = summary['success']
     took = success['solved_s']
     if not took['n']:
         return f'solved: 0 of {success["episodes"]}'
@@ -42,11 +32,36 @@ def _success(success: dict[str, Any]) -> str:
     )
 
 
-def _times(rings: list[dict[str, Any]]) -> list[str]:
-    if not rings:
-        return ['time per ring: unknown, the recording carries no maze']
-    spent = [f'{_ring(ring)} {time["median"]:.1f}' for ring, time in reversed(list(enumerate(rings)))]
-    return [f'time per ring, s (median): {", ".join(spent)}']
+def _rings(summary: dict[str, Any]) -> list[str]:
+    """Time and offsets ring by ring, outermost first, as a table."""
+    times = summary['time_per_ring_s']
+    if not times:
+        return ['time and offsets per ring: unknown, the recording carries no maze']
+    table = [
+        ['', *(_ring(ring) for ring in range(len(times))), 'censored'],
+        ['time, s, median', *(_number(time['median'], 1) for time in times), ''],
+    ]
+    for gate, offsets in summary['offsets_per_ring'].items():
+        censored = sum(ring['censored'] for ring in offsets)
+        table.append([f'{gate} gate, median [quartiles]', *map(_quartiles, offsets), str(censored)])
+        against = summary.get('against_null', {}).get(gate)
+        if against:
+            table.append(['  mean', *(_number(mean, 1) for mean in against['mean']), ''])
+            table.append(['  mean under the null', *(_number(mean, 1) for mean in against['null_mean']), ''])
+    ordered = [[row[0], *row[-2:0:-1], row[-1]] for row in table]
+    widths = [max(map(len, column)) for column in zip(*ordered)]
+    lines = ['  '.join(cell.rjust(width) for cell, width in zip(row[1:], widths[1:])) for row in ordered]
+    titles = [row[0].ljust(widths[0]) for row in ordered]
+    found = [f'{title}  {line}'.rstrip() for title, line in zip(titles, lines)]
+    return [*found[:2], 'preceding offset, steps (censored ones apart):', *found[2:]]
+
+
+def _quartiles(offsets: dict[str, Any]) -> str:
+    return f'{offsets["median"]:.0f} [{offsets["q1"]:.0f}, {offsets["q3"]:.0f}]' if offsets['n'] else '-'
+
+
+def _number(value: float | None, digits: int) -> str:
+    return '-' if value is None else f'{value:.{digits}f}'
 
 
 def _needed(summary: dict[str, Any]) -> str:
@@ -57,18 +72,6 @@ def _needed(summary: dict[str, Any]) -> str:
         f'{fraction:.0%} of the score takes {needed["median"]:.1%} of the channels '
         f'(median; quartiles {needed["q1"]:.1%} to {needed["q3"]:.1%})'
     )
-
-
-def _against_null(gates: dict[str, Any]) -> list[str]:
-    lines = []
-    for gate, found in gates.items():
-        rings = [
-            f'{_ring(ring)} {mean:.1f} (null {found["null_mean"][ring]:.1f})'
-            for ring, mean in reversed(list(enumerate(found['mean'])))
-            if mean is not None and found['null_mean'][ring] is not None
-        ]
-        lines.append(f'mean offset of the {gate} gate, beside the null: {", ".join(rings) or "none"}')
-    return lines
 
 
 def _channels(which: list[int], judged: int) -> str:

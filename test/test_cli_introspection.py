@@ -44,10 +44,12 @@ def test_analyze_writes_all_and_says_what_it_found(tmp_path, recording, capsys):
     want |= {'summary.json', 'offsets.parquet', 'steps.parquet', 'channels.parquet'}
     assert {path.name for path in results.iterdir()} == want
     assert 'solved: 2 of 2' in out
-    assert 'time per ring, s (median): ring 4' in out
+    table = [line.split() for line in out.splitlines() if line.startswith(('   ', 'time', 'output gate'))]
+    assert table[0] == ['ring', '4', 'ring', '3', 'ring', '2', 'ring', '1', 'centre', 'censored']
+    assert table[1][:3] == ['time,', 's,', 'median']
+    assert table[2][:4] == ['output', 'gate,', 'median', '[quartiles]']
     assert '50% of the score takes' in out
     assert 'single-action channels' in out
-    assert 'preceding offset of the output gate' in out
     assert 'complete: the LSTM recurrence holds at every step (2 memory reset(s))' in out
     assert 'identical, bit for bit, at all 260 steps' in out
 

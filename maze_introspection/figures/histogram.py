@@ -58,7 +58,7 @@ def draw_histogram(axes: Axes, analysis: Analysis, gate: int) -> None:
         distance_edges,
         offset_edges,
         np.where(count.T == 0, np.nan, count.T),
-        cmap='turbo',
+        cmap='viridis_r',  # few light, many dark; the paper's rainbow hides steps from colour-blind readers
         norm=LogNorm(1, max(2.0, count.max())),
         linewidth=0,
         rasterized=True,

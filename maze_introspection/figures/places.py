@@ -60,7 +60,7 @@ def draw_places(axes: Axes, analysis: Analysis, table: Channels, channel: int | 
         zorder=2,
     )
     where = (
-        f'spread {1000 * table.spread_m[channel]:.0f} mm (rms)'
+        f'within {1000 * table.spread_m[channel]:.0f} mm rms'
         if kind == 'space'
         else f'{table.ring_share[channel]:.0%} in ring {table.ring[channel]}'
     )
