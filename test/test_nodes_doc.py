@@ -82,15 +82,11 @@ def parameter_tables():
                 'all but the live figures' if (config, field.name) == (RecorderConfig, 'topics') else shown(default)
             )
             low, high, choices = (field.metadata[key] for key in ('low', 'high', 'choices'))
-            span = (
-                ''
-                if low is None and high is None
-                else f'{"" if low is None else low} to {"" if high is None else high}'
-            )
+            span = f'{low} to {high}' if high is not None else f'from {low}' if low is not None else ''
             if choices and len(choices) < 6:
                 span = ', '.join(choices)
             meaning = field.metadata['description'].replace('|', '\\|')
-            parts.append(f'| `{prefix}{field.name}` | {default} | {span.strip()} | {meaning} |')
+            parts.append(f'| `{prefix}{field.name}` | {default} | {span} | {meaning} |')
         parts.append('')
     return '\n'.join(parts)
 
