@@ -7,6 +7,7 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatter
 
 from maze_introspection.analysis import Analysis
 from maze_introspection.figures.style import distance_axis, draw_ring_walls, new_figure
@@ -63,13 +64,16 @@ def draw_histogram(axes: Axes, analysis: Analysis, gate: int) -> None:
         linewidth=0,
         rasterized=True,
     )
-    axes.figure.colorbar(mesh, ax=axes, label='samples', pad=0.02)
+    bar = axes.figure.colorbar(mesh, ax=axes, label='samples', pad=0.02)
+    bar.ax.yaxis.set_major_formatter(LogFormatter())
+    bar.ax.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(1, 0.5)))  # plain numbers where they fit
     if analysis.recording.maze:
         draw_ring_walls(axes, analysis.recording.maze, vertical=True)
     axes.set_ylim(offset_edges[0], offset_edges[-1] + 0.09 * (offset_edges[-1] - offset_edges[0]))  # ring names on top
     axes.set(xlabel=label, ylabel=f'preceding offset ({GATE_NAMES[gate]} gate), steps')
+    episodes = len(analysis.recording.episode_ids)
     axes.set_title(
-        f'{int(count.sum())} offsets in {len(analysis.recording.episode_ids)} episodes; '
+        f'{int(count.sum())} offsets in {episodes} episode{"s" * (episodes > 1)}; '
         f'{censored} censored left out; θg {analysis.config.theta_g:g}, θc {analysis.config.theta_c:g}',
         loc='left',
         fontsize=7,
