@@ -13,12 +13,12 @@ class StampJoin:
     """Steps in the order of their stamps, whatever the order in which their parts arrive.
 
     Each topic is heard in the order of its stamps. So a part of a step will never come once the same topic has brought
-    a newer stamp; or, as a topic may be silent altogether, once `patience` newer steps are waiting.
+    a newer stamp; an optional one, whose topic may be silent altogether, also once `patience` newer steps are waiting.
 
     Args:
         required: parts without which there is no step.
         optional: parts that a step waits for, but can do without.
-        patience: how many newer steps wait for a part before it is given up.
+        patience: how many newer steps wait before an optional part is given up.
     """
 
     def __init__(self, required: tuple[str, ...], optional: tuple[str, ...] = (), patience: int = 10) -> None:
@@ -71,8 +71,8 @@ class StampJoin:
         self._gone_ns = -1
 
     def _may_come(self, part: str, stamp_ns: int) -> bool:
-        if self._newest[part] > stamp_ns:
-            return False
+        if part in self._required or self._newest[part] > stamp_ns:
+            return self._newest[part] <= stamp_ns
         newer = sum(other > stamp_ns and self._required[0] in parts for other, parts in self._waiting.items())
         return newer < self._patience
 

@@ -50,6 +50,17 @@ def test_a_step_that_lacks_a_required_part_is_dropped_once_that_can_never_come()
     assert made.dropped == 1
 
 
+def test_a_backlog_that_comes_topic_by_topic_loses_nothing():
+    """As after a pause of the process: first 50 gates, then 50 states, and so on."""
+    made = join(patience=3)
+    for part in REQUIRED[:-1]:
+        for stamp in range(1, 51):
+            assert add(made, stamp, part) == []
+    emitted = [stamp for s in range(1, 51) for stamp in stamps(add(made, s, REQUIRED[-1]))]
+    assert emitted + stamps(made.flush()) == list(range(1, 51))
+    assert made.dropped == 0
+
+
 def test_a_duplicate_is_refused_and_changes_nothing():
     made = join()
     add(made, 1, 'gates', 'state')
