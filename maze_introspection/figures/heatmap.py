@@ -52,6 +52,7 @@ def draw_heatmap(axes: Axes, analysis: Analysis) -> None:
     bar = axes.figure.colorbar(image, ax=axes, ticks=range(actions), pad=0.015, fraction=0.03)
     bar.ax.set_yticklabels(action_names(actions))
     bar.ax.tick_params(length=0)
+    bar.ax.invert_yaxis()  # from the top, in the order of the rows
     axes.set(
         xlabel='time, steps' + (f' (each column {per_column})' if per_column > 1 else ''),
         ylabel='LSTM channel, sorted by contributed action',
