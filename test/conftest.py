@@ -17,9 +17,9 @@ _COUNT = itertools.count()
 
 
 @pytest.fixture
-def domain(worker_id):
+def domain():
     """A ROS_DOMAIN_ID that no test beside this one uses: by xdist worker, process and test."""
-    worker = int(worker_id.removeprefix('gw')) if worker_id != 'master' else 0
+    worker = int(os.environ.get('PYTEST_XDIST_WORKER', 'gw0').removeprefix('gw'))
     return 1 + (worker * 25 + os.getpid() * 7 + next(_COUNT)) % 100
 
 
