@@ -18,7 +18,7 @@ from maze_introspection.null import against_null, counting_steps, over_grid
 from maze_introspection.report import text
 from maze_introspection.results import prepare, write_results
 from maze_introspection.statistics import summary, threshold_agreement
-from maze_policy.parameters import add_options, from_options
+from maze_policy.parameters import MISSING_EXTRA, add_options, from_options
 from maze_policy.policy import GATE_NAMES
 from maze_policy.topics import CAMERA_IMAGE, OBSERVATION
 
@@ -34,6 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         code: int = options.run(options)
+    except ModuleNotFoundError as error:
+        print(f'maze-introspection: {error}; {MISSING_EXTRA}', file=sys.stderr)
+        return 2
     except (ValueError, OSError) as error:
         print(f'maze-introspection: {error}', file=sys.stderr)
         return 2

@@ -7,12 +7,9 @@ import json
 import sys
 from pathlib import Path
 
-from maze_policy.checkpoint import CheckpointError, load_policy
 from maze_policy.config import EvaluateConfig, NetworkConfig, PhysicsConfig, TrainConfig
-from maze_policy.evaluate import evaluate
 from maze_policy.maze import load_maze
-from maze_policy.parameters import add_options, from_options
-from maze_policy.train import Trainer
+from maze_policy.parameters import MISSING_EXTRA, add_options, from_options
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -38,13 +35,18 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         options.run(options)
-    except (CheckpointError, ValueError, OSError) as error:
+    except ModuleNotFoundError as error:
+        print(f'maze-policy: {error}; {MISSING_EXTRA}', file=sys.stderr)
+        return 2
+    except (ValueError, OSError) as error:  # a CheckpointError is a ValueError
         print(f'maze-policy: {error}', file=sys.stderr)
         return 2
     return 0
 
 
 def _train(options: argparse.Namespace) -> None:
+    from maze_policy.train import Trainer  # torch takes seconds to import: not for --help
+
     config, network = from_options(TrainConfig, options), from_options(NetworkConfig, options)
     trainer = Trainer(config, network, load_maze(options.maze), PhysicsConfig(), options.out)
     trainer.run(progress=True)
@@ -52,6 +54,9 @@ def _train(options: argparse.Namespace) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> None:
+    from maze_policy.checkpoint import load_policy
+    from maze_policy.evaluate import evaluate
+
     config = from_options(EvaluateConfig, options)
     if options.out:
         options.out.touch()  # not to be found out after the trials

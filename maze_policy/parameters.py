@@ -15,6 +15,8 @@ from typing import Any, TypeVar, get_type_hints
 
 C = TypeVar('C', bound='Config')
 
+MISSING_EXTRA = "to play and to train, install the policy too: pip install -c constraints.txt '.[policy]'"
+
 ELEMENT = {
     bool: bool,
     int: int,

@@ -85,3 +85,18 @@ def test_a_laptop_without_ros_and_torch_can_analyse(name):
         f'import maze_introspection.{name}'
     )
     subprocess.run([sys.executable, '-c', code], check=True)
+
+
+@pytest.mark.parametrize(
+    'command',
+    [
+        "maze_policy.cli import main; code = main(['evaluate'])",
+        "maze_introspection.cli import main; code = main(['trials', '--out', 'x'])",
+    ],
+)
+def test_what_needs_the_policy_says_how_to_install_it(tmp_path, command):
+    code = f"import sys; sys.modules['torch'] = None\nfrom {command}; sys.exit(code)"
+    done = subprocess.run([sys.executable, '-c', code], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "'.[policy]'" in done.stderr
+    assert 'Traceback' not in done.stderr
