@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from rosbags.interfaces import Connection
-from rosbags.rosbag2 import Reader
 
-from maze_introspection.bag.decode import cdr_stamp_ns, introspection_parameters, matrix, pixels, stamp_ns
-from maze_introspection.bag.writer import TYPES, BagError
+from maze_introspection.bag.access import OpenBag, open_bag
+from maze_introspection.bag.decode import introspection_parameters, matrix, pixels, stamp_ns
+from maze_introspection.bag.writer import BagError
 from maze_introspection.config import IntrospectionConfig
 from maze_introspection.recording import LIVE_OFFSET, Live, Recording
 from maze_policy import topics
@@ -22,20 +20,8 @@ from maze_policy.maze import Maze
 from maze_policy.topics import Topic
 
 Float32 = npt.NDArray[np.float32]
-
-# What makes a Recording; pictures are read one by one when a figure asks for them.
-_READ = (
-    topics.LSTM_GATES,
-    topics.LSTM_STATE,
-    topics.ACTION_SCORES,
-    topics.READOUT,
-    topics.EPISODE,
-    topics.TILT_COMMAND,
-    topics.BALL,
-    topics.CONTRIBUTION,
-    topics.PRECEDING_OFFSET,
-    topics.DIAGNOSTICS,
-)
+Stamps = npt.NDArray[np.int64]
+Pairs = dict[int, tuple[float, float]]
 
 
 def read_recording(path: Path | str, namespace: str | None = None) -> Recording:
@@ -52,76 +38,29 @@ def read_recording(path: Path | str, namespace: str | None = None) -> Recording:
         BagError: if it is no readable bag, lacks our topics, or its matrices do not fit each other.
     """
     path = Path(path)
-    with _opened(path) as reader:
-        namespace = _namespace(path, reader, namespace)
-        connections = _connections(path, reader, namespace, _READ)
-        count = {topic: connection.msgcount for topic, connection in connections.items()}
-        gates, state, scores, share = (
-            _Matrices(path, topic, rows, count.get(topic, 0))
-            for topic, rows in (
-                (topics.LSTM_GATES, 4),
-                (topics.LSTM_STATE, 2),
-                (topics.ACTION_SCORES, 1),
-                (topics.CONTRIBUTION, 1),
-            )
-        )
-        collectors = {matrices.topic: matrices for matrices in (gates, state, scores, share)}
-        readouts: list[Float32] = []
-        episodes: dict[int, str] = {}
-        tilt: dict[int, tuple[float, float]] = {}
-        ball: dict[int, tuple[float, float]] = {}
-        offsets: dict[int, Float32] = {}
-        thresholds: dict[str, float] = {}
-        for topic, message in _messages(path, reader, connections):
-            if topic is topics.EPISODE:
-                episodes[stamp_ns(message)] = message.frame_id
-                continue
-            stamp = stamp_ns(message.header)
-            if topic in collectors:
-                collectors[topic].add(stamp, matrix(path, topic, message))
-            elif topic is topics.READOUT:
-                readouts.append(matrix(path, topic, message))
-            elif topic is topics.TILT_COMMAND:
-                tilt[stamp] = (message.vector.x, message.vector.y)
-            elif topic is topics.BALL:
-                ball[stamp] = (message.point.x, message.point.y)
-            elif topic is topics.PRECEDING_OFFSET:
-                offsets[stamp] = matrix(path, topic, message)
-            elif topic is topics.DIAGNOSTICS:
-                thresholds |= introspection_parameters(message, namespace)
-        maze = _maze(path, reader.storage.metadata.custom)
-
-    if not readouts:
-        raise BagError(f'{path} holds no message on {topics.READOUT.name}; want [W_a | b] to explain the scores')
-    readout = readouts[0]
-    if any(not np.array_equal(other, readout) for other in readouts):
-        raise BagError(f'{path} holds different readouts; want one policy per bag')
-    channels = gates.columns
-    for name, got, want in (
-        (topics.LSTM_STATE.name, state.columns, channels),
-        (topics.READOUT.name, readout.shape[1], channels + 1),
-        (topics.ACTION_SCORES.name, scores.columns, readout.shape[0]),
-        (topics.CONTRIBUTION.name, share.columns if share.stamps else channels, channels),
-    ):
-        if got != want:
-            raise BagError(f'{path}: want {want} columns in {name} to match lstm_gates and readout, got {got}')
-    stamps = np.intersect1d(np.intersect1d(gates.stamps, state.stamps), scores.stamps)
-    hidden_cell = state.at(stamps)
-    episode, episode_ids = _episodes(episodes, stamps)
+    with open_bag(path, namespace) as bag:
+        said = _Said(bag)
+        for topic, message in bag.messages(_Said.TOPICS):
+            said.take(topic, message)
+        maze = _maze(path, bag.custom_data)
+    readout = said.checked_readout()
+    stamps = said.stamps()
+    hidden_cell = said.state.at(stamps)
+    episode, episode_ids = _episodes(said.episodes, stamps)
     try:
         return Recording(
             stamp_ns=stamps,
-            gates=gates.at(stamps),
+            gates=said.gates.at(stamps),
             hidden=hidden_cell[:, 0],
             cell=hidden_cell[:, 1],
-            scores=scores.at(stamps)[:, 0],
+            scores=said.scores.at(stamps)[:, 0],
             readout=readout,
             episode=episode,
             episode_ids=episode_ids,
-            tilt_rad=_aligned(tilt, stamps),
-            ball_m=_aligned(ball, stamps),
+            tilt_rad=_aligned(said.tilt_rad, stamps),
+            ball_m=_aligned(said.ball_m, stamps),
             maze=maze,
-            live=_live(path, share, offsets, stamps, thresholds) if share.stamps else None,
+            live=_live(said, stamps) if said.share.stamps else None,
             source=str(path),
         )
     except ValueError as error:
@@ -137,79 +76,89 @@ def read_images(
         BagError: if it is no readable bag.
     """
     path, wanted = Path(path), {int(stamp) for stamp in stamps_ns}
-    with _opened(path) as reader:
-        connections = _connections(path, reader, _namespace(path, reader, namespace), (topic,))
-        return {
-            stamp_ns(message.header): pixels(path, topic, message)
-            for _, message in _messages(path, reader, connections, wanted)
-        }
+    with open_bag(path, namespace) as bag:
+        found = bag.messages((topic,), wanted)
+        return {stamp_ns(message.header): pixels(path, topic, message) for _, message in found}
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[Reader]:
-    if not path.exists():
-        raise BagError(f'there is no bag {path}')
-    if path.is_dir() and not (path / 'metadata.yaml').exists():
-        raise BagError(f'{path} is no finished bag: want a rosbag2 folder with metadata.yaml in it')
-    try:
-        reader = Reader(path)
-        reader.open()
-    except Exception as error:  # a damaged file shows as whatever its decoder stumbles over
-        raise BagError(f'{path} is truncated, damaged or no rosbag2 folder: {error}') from error
-    try:
-        yield reader
-    finally:
-        reader.close()
+class _Said:
+    """What the messages of a bag say, gathered as they come."""
 
+    TOPICS = (
+        topics.LSTM_GATES,
+        topics.LSTM_STATE,
+        topics.ACTION_SCORES,
+        topics.READOUT,
+        topics.EPISODE,
+        topics.TILT_COMMAND,
+        topics.BALL,
+        topics.CONTRIBUTION,
+        topics.PRECEDING_OFFSET,
+        topics.DIAGNOSTICS,
+    )
 
-def _namespace(path: Path, reader: Reader, wanted: str | None) -> str:
-    """The one namespace that has a policy, or the wanted one, without a trailing slash."""
-    names = [connection.topic for connection in reader.connections]
-    suffix = '/' + topics.LSTM_GATES.name
-    found = [name.removesuffix(suffix) for name in names if name.endswith(suffix)]
-    if not found:
-        raise BagError(f'{path} has no topic {topics.LSTM_GATES.name}; it has: {", ".join(names) or "none"}')
-    if wanted is None and len(found) > 1:
-        raise BagError(f'{path} holds more than one policy; name the namespace of one: {", ".join(found)}')
-    if wanted is not None and wanted.rstrip('/') not in found:
-        raise BagError(f'{path} has no policy in namespace {wanted}; it has one in: {", ".join(found)}')
-    return found[0] if wanted is None else wanted.rstrip('/')
+    def __init__(self, bag: OpenBag) -> None:
+        self.path, self._namespace = bag.path, bag.namespace
+        self.gates = _Matrices(bag, topics.LSTM_GATES, rows=4)
+        self.state = _Matrices(bag, topics.LSTM_STATE, rows=2)
+        self.scores = _Matrices(bag, topics.ACTION_SCORES, rows=1)
+        self.share = _Matrices(bag, topics.CONTRIBUTION, rows=1)
+        self._matrices = {matrices.topic: matrices for matrices in (self.gates, self.state, self.scores, self.share)}
+        self.offsets: dict[int, Float32] = {}
+        self.readouts: list[Float32] = []
+        self.episodes: dict[int, str] = {}
+        self.tilt_rad: Pairs = {}
+        self.ball_m: Pairs = {}
+        self.parameters: dict[str, float] = {}
 
+    def take(self, topic: Topic, message: Any) -> None:
+        if topic is topics.EPISODE:
+            self.episodes[stamp_ns(message)] = message.frame_id
+            return
+        stamp = stamp_ns(message.header)
+        if topic in self._matrices:
+            self._matrices[topic].add(stamp, matrix(self.path, topic, message))
+        elif topic is topics.READOUT:
+            self.readouts.append(matrix(self.path, topic, message))
+        elif topic is topics.PRECEDING_OFFSET:
+            self.offsets[stamp] = matrix(self.path, topic, message)
+        elif topic is topics.TILT_COMMAND:
+            self.tilt_rad[stamp] = (message.vector.x, message.vector.y)
+        elif topic is topics.BALL:
+            self.ball_m[stamp] = (message.point.x, message.point.y)
+        elif topic is topics.DIAGNOSTICS:
+            self.parameters |= introspection_parameters(message, self._namespace)
 
-def _connections(path: Path, reader: Reader, namespace: str, wanted: Iterable[Topic]) -> dict[Topic, Connection]:
-    """Those of the wanted topics that the bag has."""
-    names = {connection.topic: connection for connection in reader.connections}
-    found = {}
-    for topic in wanted:
-        connection = names.get(topic.name if topic.name.startswith('/') else f'{namespace}/{topic.name}')
-        if connection is None:
-            continue
-        if connection.msgtype != topic.type:
-            raise BagError(f'{path}: want {topic.type} on {connection.topic}, got {connection.msgtype}')
-        found[topic] = connection
-    return found
+    def stamps(self) -> Stamps:
+        """Stamps of the steps of which all that is required is there."""
+        return np.intersect1d(np.intersect1d(self.gates.stamps, self.state.stamps), self.scores.stamps)
 
-
-def _messages(
-    path: Path, reader: Reader, connections: Mapping[Topic, Connection], stamps: set[int] | None = None
-) -> Iterator[tuple[Topic, Any]]:
-    """Each message of these topics, decoded; with `stamps` only those that have one of them."""
-    topic_of = {connection.topic: topic for topic, connection in connections.items()}
-    if not topic_of:  # rosbags takes an empty list for all
-        return
-    try:
-        for connection, _, cdr in reader.messages(list(connections.values())):
-            if stamps is None or cdr_stamp_ns(cdr) in stamps:
-                yield topic_of[connection.topic], TYPES.deserialize_cdr(cdr, connection.msgtype)
-    except Exception as error:  # a damaged file shows as whatever its decoder stumbles over
-        raise BagError(f'{path} is truncated or damaged: {error}') from error
+    def checked_readout(self) -> Float32:
+        """The one readout, if everything else has as many channels and actions."""
+        if not self.readouts:
+            raise BagError(
+                f'{self.path} holds no message on {topics.READOUT.name}; want [W_a | b] to explain the scores'
+            )
+        readout = self.readouts[0]
+        if any(not np.array_equal(other, readout) for other in self.readouts):
+            raise BagError(f'{self.path} holds different readouts; want one policy per bag')
+        channels = self.gates.columns
+        for name, got, want in (
+            (topics.LSTM_STATE.name, self.state.columns, channels),
+            (topics.READOUT.name, readout.shape[1], channels + 1),
+            (topics.ACTION_SCORES.name, self.scores.columns, readout.shape[0]),
+            (topics.CONTRIBUTION.name, self.share.columns if self.share.stamps else channels, channels),
+        ):
+            if got != want:
+                raise BagError(f'{self.path}: want {want} columns in {name} to match lstm_gates and readout, got {got}')
+        return readout
 
 
 class _Matrices:
     """The matrices of one topic, filled into one array as they come: an hour is in memory only once."""
 
-    def __init__(self, path: Path, topic: Topic, rows: int, count: int) -> None:
-        self.path, self.topic, self.rows, self.count = path, topic, rows, count
+    def __init__(self, bag: OpenBag, topic: Topic, rows: int) -> None:
+        self.path, self.topic, self.rows, self.count = bag.path, topic, rows, bag.count(topic)
         self.stamps: list[int] = []
         self.values: Float32 = np.empty((0, rows, 0), dtype=np.float32)
 
@@ -243,7 +192,7 @@ class _Matrices:
         return self.values[order[np.searchsorted(mine, stamps, sorter=order)]]
 
 
-def _episodes(began: dict[int, str], stamps: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], tuple[str, ...]]:
+def _episodes(began: dict[int, str], stamps: npt.NDArray[np.int64]) -> tuple[Stamps, tuple[str, ...]]:
     """Episode of each step: the last one that began at or before it."""
     known = sorted(began.items())
     if len(stamps) and (not known or stamps[0] < known[0][0]):
@@ -253,22 +202,16 @@ def _episodes(began: dict[int, str], stamps: npt.NDArray[np.int64]) -> tuple[npt
     return np.searchsorted(present, index), tuple(known[which][1] for which in present)
 
 
-def _live(
-    path: Path,
-    share: _Matrices,
-    offsets: Mapping[int, Float32],
-    stamps: npt.NDArray[np.int64],
-    thresholds: Mapping[str, float],
-) -> Live:
+def _live(said: _Said, stamps: Stamps) -> Live:
     """What the introspection node said, on the steps that are there."""
-    both = np.intersect1d(np.array(share.stamps), stamps)
-    aligned = np.full((len(stamps), share.columns), np.nan, dtype=np.float32)
-    aligned[np.searchsorted(stamps, both)] = share.at(both)[:, 0]
+    both = np.intersect1d(np.array(said.share.stamps), stamps)
+    share = np.full((len(stamps), said.share.columns), np.nan, dtype=np.float32)
+    share[np.searchsorted(stamps, both)] = said.share.at(both)[:, 0]
     parts = [np.empty(0, dtype=LIVE_OFFSET)]
-    for stamp, rows in sorted(offsets.items()):
+    for stamp, rows in sorted(said.offsets.items()):
         if rows.shape[1] != len(topics.OFFSET_COLUMNS):
             want = len(topics.OFFSET_COLUMNS)
-            raise BagError(f'{path}: want {want} columns in {topics.PRECEDING_OFFSET.name}, got {rows.shape[1]}')
+            raise BagError(f'{said.path}: want {want} columns in {topics.PRECEDING_OFFSET.name}, got {rows.shape[1]}')
         step = int(np.searchsorted(stamps, stamp))
         if step < len(stamps) and stamps[step] == stamp:
             part = np.empty(len(rows), dtype=LIVE_OFFSET)
@@ -277,14 +220,14 @@ def _live(
                 part[name] = rows[:, column]
             parts.append(part)
     try:
-        config = IntrospectionConfig.from_dict(thresholds)
+        config = IntrospectionConfig.from_dict(said.parameters)
     except ValueError as error:
-        raise BagError(f'{path}: the introspection node says of its parameters: {error}') from error
-    return Live(aligned, np.concatenate(parts), config)
+        raise BagError(f'{said.path}: the introspection node says of its parameters: {error}') from error
+    return Live(share, np.concatenate(parts), config)
 
 
-def _maze(path: Path, custom: dict[str, str] | None) -> Maze | None:
-    text = (custom or {}).get('maze')
+def _maze(path: Path, custom: Mapping[str, str]) -> Maze | None:
+    text = custom.get('maze')
     try:
         return Maze.from_dict(json.loads(text)) if text else None
     except ValueError as error:

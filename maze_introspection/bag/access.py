@@ -1,0 +1,95 @@
+"""An open bag and the one namespace in it that we look at; everything that can be wrong with a file as a BagError."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rosbags.interfaces import Connection
+from rosbags.rosbag2 import Reader
+
+from maze_introspection.bag.decode import cdr_stamp_ns
+from maze_introspection.bag.writer import TYPES, BagError
+from maze_policy import topics
+from maze_policy.topics import Topic
+
+
+@contextmanager
+def open_bag(path: Path, namespace: str | None) -> Iterator[OpenBag]:
+    """Open a rosbag2 folder; `namespace` is needed where it holds more than one policy.
+
+    Raises:
+        BagError: if it is missing, unfinished or damaged, or holds no policy or more than one.
+    """
+    if not path.exists():
+        raise BagError(f'there is no bag {path}')
+    if path.is_dir() and not (path / 'metadata.yaml').exists():
+        raise BagError(f'{path} is no finished bag: want a rosbag2 folder with metadata.yaml in it')
+    try:
+        reader = Reader(path)
+        reader.open()
+    except Exception as error:  # a damaged file shows as whatever its decoder stumbles over
+        raise BagError(f'{path} is truncated, damaged or no rosbag2 folder: {error}') from error
+    try:
+        yield OpenBag(path, reader, namespace)
+    finally:
+        reader.close()
+
+
+class OpenBag:
+    """The topics of one namespace of an open bag."""
+
+    def __init__(self, path: Path, reader: Reader, namespace: str | None) -> None:
+        self.path = path
+        self._reader = reader
+        self._connections = {connection.topic: connection for connection in reader.connections}
+        self.namespace = self._one_namespace(namespace)
+
+    @property
+    def custom_data(self) -> Mapping[str, str]:
+        """What the recording says about itself."""
+        return self._reader.storage.metadata.custom or {}
+
+    def count(self, topic: Topic) -> int:
+        """Number of messages of a topic."""
+        connection = self._connection(topic)
+        return connection.msgcount if connection else 0
+
+    def messages(self, wanted: tuple[Topic, ...], stamps: set[int] | None = None) -> Iterator[tuple[Topic, Any]]:
+        """Each message of these topics, decoded; with `stamps` only those whose header has one of them.
+
+        Raises:
+            BagError: where the bag turns out to be damaged.
+        """
+        found = {topic: self._connection(topic) for topic in wanted}
+        topic_of = {connection.topic: topic for topic, connection in found.items() if connection}
+        if not topic_of:  # rosbags takes an empty list for all
+            return
+        try:
+            for connection, _, cdr in self._reader.messages([self._connections[name] for name in topic_of]):
+                if stamps is None or cdr_stamp_ns(cdr) in stamps:
+                    yield topic_of[connection.topic], TYPES.deserialize_cdr(cdr, connection.msgtype)
+        except Exception as error:  # a damaged file shows as whatever its decoder stumbles over
+            raise BagError(f'{self.path} is truncated or damaged: {error}') from error
+
+    def _connection(self, topic: Topic) -> Connection | None:
+        name = topic.name if topic.name.startswith('/') else f'{self.namespace}/{topic.name}'
+        connection = self._connections.get(name)
+        if connection and connection.msgtype != topic.type:
+            raise BagError(f'{self.path}: want {topic.type} on {name}, got {connection.msgtype}')
+        return connection
+
+    def _one_namespace(self, wanted: str | None) -> str:
+        """The one namespace that has a policy, or the wanted one, without a trailing slash."""
+        suffix = '/' + topics.LSTM_GATES.name
+        found = [name.removesuffix(suffix) for name in self._connections if name.endswith(suffix)]
+        if not found:
+            names = ', '.join(self._connections) or 'none'
+            raise BagError(f'{self.path} has no topic {topics.LSTM_GATES.name}; it has: {names}')
+        if wanted is None and len(found) > 1:
+            raise BagError(f'{self.path} holds more than one policy; name the namespace of one: {", ".join(found)}')
+        if wanted is not None and wanted.rstrip('/') not in found:
+            raise BagError(f'{self.path} has no policy in namespace {wanted}; it has one in: {", ".join(found)}')
+        return found[0] if wanted is None else wanted.rstrip('/')
