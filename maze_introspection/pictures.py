@@ -80,7 +80,7 @@ class Pictures:
         for step in self._breaks():
             plot.line((step, 0), (step, 1), GREY)
         plot.text(
-            f'{len(rows)} of {channels} channels, sorted by action; grey line: reset or gap', (LEFT, TOP - 8), 0.42
+            f'{len(rows)} of {channels} channels, sorted by action', (LEFT, TOP - 8), 0.42
         )
         plot.legend([(name, _color(index), False) for index, name in enumerate(ACTIONS)])
         plot.axes('step (grey line: memory reset or gap)', '')
