@@ -52,8 +52,13 @@ class Analysis:
 
     @property
     def gaps(self) -> npt.NDArray[np.int64]:
-        """Steps before which at least one step is missing."""
-        return np.flatnonzero(self.continuity == GAP)
+        """Steps before which at least one step is missing; what came before the first is nobody's loss."""
+        return 1 + np.flatnonzero(self.continuity[1:] == GAP)
+
+    @property
+    def starts_midway(self) -> bool:
+        """Whether the recording begins in the middle of an episode: memory was not empty before its first step."""
+        return bool(self.continuity[0] == GAP)
 
     @property
     def corrupt(self) -> npt.NDArray[np.int64]:
@@ -162,7 +167,8 @@ class LiveComparison:
 def compare_live(analysis: Analysis) -> LiveComparison | None:
     """Compare the recorded live contributions and offsets with the replayed ones; None where none were recorded.
 
-    The replay uses the thresholds that the live node had, whatever those of this analysis are.
+    The replay uses the thresholds that the live node had, whatever those of this analysis are. Where a recording begins
+    in the middle of an episode, offsets of runs that were open by then are left out: only the live node saw them begin.
     """
     recording = analysis.recording
     if recording.live is None:
@@ -180,6 +186,8 @@ def compare_live(analysis: Analysis) -> LiveComparison | None:
 
     said, found = recording.live.offsets, replayed_as_live(analysis)
     said, found = said[there[said['step']]], found[there[found['step']]]
+    if analysis.starts_midway:  # of runs open at the first step only the live node knows when they began
+        said, found = (rows[rows['offset'] < rows['step']] for rows in (said, found))
     said = said[np.lexsort((said['channel'], said['gate'], said['step']))]
     offsets = None
     if said.tobytes() != found.tobytes():

@@ -177,13 +177,16 @@ def play(bag: Path, environment: dict[str, str], options: argparse.Namespace) ->
 
 
 def check(results: Path) -> None:
-    """Raise DemoError unless every figure is there and live and replayed results are identical."""
+    """Raise DemoError unless every figure is there, so is the first step, and live and replay are identical."""
     missing = [name for name in FIGURES if not list(results.glob(f'{name}*.png'))]
     if missing:
         raise DemoError(
             f'want {", ".join(missing)} in {results}, got {sorted(path.name for path in results.iterdir())}'
         )
-    live = json.loads((results / 'summary.json').read_text())['live']
+    summary = json.loads((results / 'summary.json').read_text())
+    if summary['completeness']['starts_midway']:
+        raise DemoError('the first step of the run is not in the bag')
+    live = summary['live']
     if not live['identical']:
         raise DemoError(f'live and replayed results differ: {live["says"]}')
 

@@ -79,9 +79,7 @@ class Pictures:
             plot.fill(palette[grid[rows] + 1])
         for step in self._breaks():
             plot.line((step, 0), (step, 1), GREY)
-        plot.text(
-            f'{len(rows)} of {channels} channels, sorted by action', (LEFT, TOP - 8), 0.42
-        )
+        plot.text(f'{len(rows)} of {channels} channels, sorted by action', (LEFT, TOP - 8), 0.42)
         plot.legend([(name, _color(index), False) for index, name in enumerate(ACTIONS)])
         plot.axes('step (grey line: memory reset or gap)', '')
         return plot.image

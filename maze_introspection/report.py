@@ -81,7 +81,9 @@ def _channels(which: list[int], judged: int) -> str:
 
 def _completeness(completeness: dict[str, Any]) -> str:
     if completeness['complete']:
-        return f'complete: the LSTM recurrence holds at every step ({completeness["memory_resets"]} memory reset(s))'
+        resets = f'{completeness["memory_resets"]} memory reset(s)'
+        midway = '; it begins in the middle of an episode' if completeness['starts_midway'] else ''
+        return f'complete: the LSTM recurrence holds at every step ({resets}{midway})'
     missing, corrupt = completeness['missing_before_step'], completeness['corrupt_steps']
     said = []
     if missing:

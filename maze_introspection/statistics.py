@@ -188,6 +188,7 @@ def summary(analysis: Analysis) -> dict[str, Any]:
         'parameters': config.as_dict(),
         'completeness': {
             'complete': analysis.complete,
+            'starts_midway': analysis.starts_midway,
             'missing_before_step': analysis.gaps.tolist(),
             'corrupt_steps': analysis.corrupt.tolist(),
             'memory_resets': len(analysis.resets),

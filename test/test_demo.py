@@ -1,5 +1,6 @@
 """The demo as a user runs it: real processes over real DDS."""
 
+import json
 import os
 import signal
 import subprocess
@@ -152,8 +153,16 @@ def test_a_missing_figure_and_a_difference_are_failures(tmp_path):
         check(tmp_path)
     for figure in range(2, 7):
         (tmp_path / f'figure{figure}_x.png').touch()
-    (tmp_path / 'summary.json').write_text('{"live": {"identical": false, "says": "contributions differ first at 3"}}')
+    summary = {
+        'completeness': {'starts_midway': False},
+        'live': {'identical': False, 'says': 'contributions differ first at 3'},
+    }
+    (tmp_path / 'summary.json').write_text(json.dumps(summary))
     with pytest.raises(DemoError, match='live and replayed results differ: contributions differ first at 3'):
+        check(tmp_path)
+    summary['completeness']['starts_midway'] = True
+    (tmp_path / 'summary.json').write_text(json.dumps(summary))
+    with pytest.raises(DemoError, match='the first step of the run is not in the bag'):
         check(tmp_path)
 
 

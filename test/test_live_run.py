@@ -57,6 +57,18 @@ def test_a_step_that_was_lost_is_found(tmp_path, recording, lost):
     assert main(['analyze', str(tmp_path / 'bag')]) == 1
 
 
+def test_a_recording_that_begins_late_is_whole_as_far_as_it_goes(tmp_path, recording, capsys):
+    late = int(recording.stamp_ns[20])
+    rewrite(tmp_path / 'bag', lambda name, stamp, cdr: cdr if stamp >= late or 'readout' in name else None)
+    analysis = analyze(read_recording(tmp_path / 'bag'), IntrospectionConfig())
+    assert analysis.recording.steps == recording.steps - 20
+    assert analysis.complete
+    assert analysis.starts_midway
+    assert not analyze(recording, IntrospectionConfig()).starts_midway
+    assert main(['analyze', str(tmp_path / 'bag')]) == 0
+    assert 'it begins in the middle of an episode' in capsys.readouterr().out
+
+
 def test_a_flipped_bit_in_a_gate_is_found_where_it_is(tmp_path, recording):
     def flip(name, stamp, cdr):
         if (name, stamp) != gates_at(recording, 90):

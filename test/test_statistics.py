@@ -142,7 +142,7 @@ def test_without_maze_or_ball_there_are_no_rings():
 def test_summary_names_missing_steps():
     numbers = summary(analyze(keeping(made_recording(), np.arange(300) != 70), IntrospectionConfig()))
     assert numbers['completeness'] == {
-        'complete': False, 'missing_before_step': [70], 'corrupt_steps': [], 'memory_resets': 1,
+        'complete': False, 'starts_midway': False, 'missing_before_step': [70], 'corrupt_steps': [], 'memory_resets': 1,
     }  # fmt: skip
 
 
