@@ -17,7 +17,7 @@ def shipped(folder: str) -> list[tuple[str, list[str]]]:
 
 # What the analysis needs on a laptop without ROS. `policy` adds playing and training, `ros` the ROS 2 wheels for a
 # machine without a ROS distribution, `test` what `make test` uses. Exact versions: constraints.txt.
-analysis = ['matplotlib', 'mcap', 'numpy', 'pandas', 'pyarrow', 'pyyaml', 'rosbags', 'setuptools', 'tqdm']
+analysis = ['matplotlib>=3.7', 'mcap', 'numpy', 'pandas', 'pyarrow', 'pyyaml', 'rosbags', 'setuptools', 'tqdm']
 policy = ['gymnasium', 'numba', 'opencv-python-headless', 'safetensors', 'torch']
 ros = [
     'cv-bridge',

@@ -10,16 +10,17 @@ from typing import NamedTuple
 
 
 class Dependency(NamedTuple):
-    """`extra` is setup.py's; `rosdep` is None where rosdep has no key and pip must install it."""
+    """`extra` is setup.py's; `rosdep` is None where rosdep has no key and pip must install it; `least` is a version."""
 
     module: str
     distribution: str
     rosdep: str | None
     extra: str
+    least: tuple[int, ...] = ()
 
 
 DEPENDENCIES = [
-    Dependency('matplotlib', 'matplotlib', 'python3-matplotlib', ''),
+    Dependency('matplotlib', 'matplotlib', 'python3-matplotlib', '', (3, 7)),
     Dependency('mcap', 'mcap', 'mcap-ros2-support', ''),
     Dependency('numpy', 'numpy', 'python3-numpy', ''),
     Dependency('pandas', 'pandas', 'python3-pandas', ''),

@@ -158,7 +158,10 @@ class LiveComparison:
         if self.offsets is not None:
             step, there, here = self.offsets
             names = ', '.join(LIVE_OFFSET.names or ())
-            said.append(f'offsets differ first at step {step} ({names}): {there} live, {here} now')
+            said.append(
+                f'offsets differ first at step {step}: {len(there)} rows live, {len(here)} now; '
+                f'the first ({names}): {there[:1]} live, {here[:1]} now'
+            )
         if self.missing:
             said.append(f'live values are missing at {self.missing} of {self.steps + self.missing} steps')
         return '; '.join(said)

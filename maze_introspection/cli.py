@@ -24,8 +24,8 @@ from maze_policy.topics import CAMERA_IMAGE, OBSERVATION
 
 GRID_G, GRID_C = (0.3, 0.4, 0.5, 0.6, 0.7), (0.01, 0.02, 0.03, 0.04, 0.05)
 EXIT_CODES = (
-    'exit code: 0 all is well; 1 the recording is incomplete, or the recorded live contributions and offsets are not '
-    'those of the replay; 2 bad input, nothing was written'
+    'exit code: 0 all is well; 1 steps are missing between the first and the last recorded one, or the recorded live '
+    'contributions and offsets are not those of the replay; 2 bad input'
 )
 
 
@@ -34,8 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         code: int = options.run(options)
-    except ModuleNotFoundError as error:
-        print(f'maze-introspection: {error}; {MISSING_EXTRA}', file=sys.stderr)
+    except ImportError as error:
+        print(f'maze-introspection: {error}\n{MISSING_EXTRA}', file=sys.stderr)
         return 2
     except (ValueError, OSError) as error:
         print(f'maze-introspection: {error}', file=sys.stderr)
@@ -94,9 +94,10 @@ def _analyze(options: argparse.Namespace) -> int:
         return {}, 'no image recorded: outline from the recorded maze and ball'
 
     numbers = summary(analysis)
-    numbers['live'] = {'compared': live is not None, 'identical': live.identical if live else None, 'says': str(live)}
+    says = str(live) if live else 'no introspection node was recorded, nothing to compare'
+    numbers['live'] = {'compared': live is not None, 'identical': live.identical if live else None, 'says': says}
     _write(analysis, numbers, out, look, options)
-    print(f'live: {live}' if live else 'live: no introspection node was recorded, nothing to compare')
+    print(f'live: {says}')
     return 0 if analysis.complete and (live is None or live.identical) else 1
 
 

@@ -116,7 +116,7 @@ def salient(share: Float, fraction: float = 0.5) -> Bool:
         ordered = rows.reshape(-1)[order].astype(np.float64)
         before = np.zeros(rows.shape)  # the sum of the larger shares
         ordered[:, :-1].cumsum(axis=1, out=before[:, 1:])
-        mask[first : first + _STEPS].reshape(-1)[order] = (before <= fraction) & (ordered > 0)
+        mask[first : first + _STEPS].reshape(-1)[order] = ((before <= fraction) | (fraction == 1)) & (ordered > 0)
     return mask
 
 

@@ -29,6 +29,7 @@ NODES = {  # in the order of their start
 }
 END_ORDER = ('policy', 'introspection', 'recorder')  # so that each still hears the last of the one before
 START_S, EPISODE_S, END_S = 180.0, 120.0, 15.0  # deadlines, generous for a busy machine
+LIBC = ctypes.CDLL(None) if sys.platform == 'linux' else None  # loaded before there are threads
 FIGURES = ('figure2', 'figure3', 'figure4', 'figure5', 'figure6')
 
 
@@ -168,7 +169,9 @@ def play(bag: Path, environment: dict[str, str], options: argparse.Namespace) ->
             if code:
                 raise DemoError(f'{name} ended with exit code {code}')
         if code := simulator.wait(END_S):
-            raise DemoError(f'the simulator ended with exit code {code}: the maze was not solved')
+            raise DemoError(
+                f'the simulator ended with exit code {code}: the maze was not solved, or never began (see above)'
+            )
     finally:
         for child in children.values():
             child.interrupt()
@@ -229,9 +232,9 @@ def new_folder(path: Path) -> Path:
 
 def _die_with_parent() -> None:
     """On Linux a child gets SIGTERM even when we are killed and cannot send it any more."""
-    if sys.platform == 'linux':
+    if LIBC:
         set_parent_death_signal = 1
-        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGTERM)
+        LIBC.prctl(set_parent_death_signal, signal.SIGTERM)
 
 
 if __name__ == '__main__':

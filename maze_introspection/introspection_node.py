@@ -95,6 +95,8 @@ class IntrospectionNode(BaseNode):
         """Explain every step that is complete; a step waits for the readout as it waits for its parts."""
         dropped = self._join.dropped
         for _, parts in self._join.flush() if last else self._join.ready():
+            if len(self._steps) == BACKLOG:
+                self.refuse('step without readout', f'{BACKLOG} steps wait for {topics.READOUT.name}, the oldest goes')
             self._steps.append(parts)
         for _ in range(self._join.dropped - dropped):
             self.refuse('incomplete step', 'its gates, state or scores never came')

@@ -28,6 +28,7 @@ LEFT, TOP, RIGHT, BOTTOM = 70, 60, 900, 490  # the frame of every plot, px
 BLACK, GREY, PALE, WHITE = (0, 0, 0), (110, 110, 110), (215, 215, 215), (255, 255, 255)
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 BIN_MM = 2  # distance bins of the histogram
+FAR_MM, LONG = 500, 1000  # what is further or longer goes into the last bin: one glitch must not ask for gigabytes
 
 
 class Moment(NamedTuple):
@@ -58,8 +59,8 @@ class Pictures:
         rows = insight.offsets[insight.offsets['gate'] == OUTPUT]
         self._censored += int(rows['censored'].sum())
         if np.isfinite(distance_m):
-            where = int(distance_m * 1000) // BIN_MM
-            self._offsets.update((where, int(offset)) for offset in rows['offset'][~rows['censored']])
+            where = min(int(distance_m * 1000), FAR_MM) // BIN_MM
+            self._offsets.update((where, min(int(offset), LONG)) for offset in rows['offset'][~rows['censored']])
 
     def heatmap(self) -> UInt8:
         """Figure 2: salient channels over time, rows sorted by the action that they contribute to most."""

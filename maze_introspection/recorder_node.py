@@ -22,6 +22,7 @@ class RecorderNode(BaseNode):
     """Write every message to `BAG/metadata.yaml` and `BAG/BAG_0.mcap` without looking into it."""
 
     wants_info = True  # for the time of publication
+    quiet_s = 0.6  # the others' last words come after their own queues are drained
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__('recorder', **kwargs)

@@ -17,7 +17,7 @@ from maze_introspection.bag import read_images, read_recording, write_recording
 from maze_introspection.config import TrialsConfig
 from maze_introspection.recording import Recording, join
 from maze_policy.actions import next_tilt
-from maze_policy.checkpoint import load_policy
+from maze_policy.checkpoint import NOMINAL, load_policy
 from maze_policy.config import PhysicsConfig
 from maze_policy.maze import Maze, load_maze
 from maze_policy.policy import RecurrentPolicy, choose
@@ -46,7 +46,7 @@ def play(
     ring = maze.rings if config.start_ring == -1 else config.start_ring
     if ring > maze.rings:
         raise ValueError(f'want a start_ring up to {maze.rings}, got {config.start_ring}')
-    _same_settings(out / SETTINGS, config, policy, maze)
+    _same_settings(out / SETTINGS, config, checkpoint, maze)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # rounding must not depend on the machine's number of cores
     paths = [out / f'trial_{index:03}' for index in range(config.count)]
@@ -112,12 +112,12 @@ def play_one(
     return recording, np.stack(observations)
 
 
-def _same_settings(path: Path, config: TrialsConfig, policy: RecurrentPolicy, maze: Maze) -> None:
+def _same_settings(path: Path, config: TrialsConfig, checkpoint: Path | None, maze: Maze) -> None:
     """Refuse to mix trials of different settings in one folder; `count`, window and null may change."""
     settings = {
         **{name: getattr(config, name) for name in ('seed', 'time_limit_s', 'memory', 'start_ring')},
         'maze': maze.as_dict(),
-        'readout': hashlib.sha256(policy.readout.tobytes()).hexdigest(),
+        'policy': hashlib.sha256((checkpoint or NOMINAL).read_bytes()).hexdigest(),
     }
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)

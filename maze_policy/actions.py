@@ -6,7 +6,6 @@ import numpy as np
 import numpy.typing as npt
 
 ACTIONS = ('tilt +x', 'tilt -x', 'tilt +y', 'tilt -y', 'no-op')
-NO_OP = 4
 # About the axes of the maze frame (right-handed, z up): a positive tilt about x rolls the ball to -y, a positive
 # tilt about y rolls it to +x.
 _TILT_ABOUT_XY = np.array([[1, 0], [-1, 0], [0, 1], [0, -1], [0, 0]], dtype=np.float64)

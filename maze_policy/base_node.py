@@ -37,7 +37,6 @@ C = TypeVar('C', bound=Config)
 
 SHARED: dict[str, type[Config]] = {'maze': Maze, 'physics': PhysicsConfig, 'camera': CameraConfig}
 
-QUIET_S = 0.25  # a queue from which nothing came for this long is drained
 DRAIN_LIMIT_S = 3.0
 SPIN_S = 0.02  # how soon a signal is noticed when nothing else happens
 
@@ -90,6 +89,7 @@ class BaseNode(Node):
     """
 
     drains = True  # on the way out, take what is queued already
+    quiet_s = 0.25  # a queue from which nothing came for this long is drained
     wants_info = False  # callbacks get rclpy's MessageInfo too; the faster EventsExecutor of Kilted cannot pass it
 
     def __init__(self, name: str, **kwargs: Any) -> None:
@@ -116,21 +116,21 @@ class BaseNode(Node):
         depth: int | None = None,
         raw: bool = False,
     ) -> None:
-        """Subscribe; where the node `wants_info`, the callback gets it with the message (empty before Jazzy)."""
+        """Subscribe; where the node `wants_info`, the callback gets it with the message (empty before Iron)."""
         has_info = hasattr(rclpy.subscription, 'MessageInfo')
 
-        def heard(message: Any) -> None:
-            self._heard_s = time.monotonic()
+        def hear(message: Any) -> None:
             callback(message, {}) if self.wants_info else callback(message)
+            self.heard()
 
-        def heard_with_info(message: Any, info: Any) -> None:
-            self._heard_s = time.monotonic()
+        def hear_with_info(message: Any, info: Any) -> None:
             callback(message, info)
+            self.heard()
 
         self.create_subscription(
             messages.message_class(topic.type),
             topic.name,
-            heard_with_info if self.wants_info and has_info else heard,
+            hear_with_info if self.wants_info and has_info else hear,
             qos(topic, reliable=reliable, depth=depth),
             raw=raw,
         )
@@ -180,8 +180,12 @@ class BaseNode(Node):
     def finish(self) -> None:
         """Called after the queues are drained: flush and close."""
 
+    def heard(self) -> None:
+        """Note that an input came just now."""
+        self._heard_s = time.monotonic()
+
     def quiet_for_s(self) -> float:
-        """How long ago the last input came."""
+        """How long ago the last input was dealt with."""
         return time.monotonic() - self._heard_s
 
     def wait_until_acknowledged(self, limit_s: float = 1.0) -> None:
@@ -236,8 +240,9 @@ def run(make_node: Callable[[], BaseNode]) -> int:
         code = node.exit_code or 0
         node.last_words()
         caught.clear()
+        node.heard()  # a slow last callback is no quiet queue
         end_s = time.monotonic() + DRAIN_LIMIT_S
-        while node.drains and node.quiet_for_s() < QUIET_S and time.monotonic() < end_s and not caught:
+        while node.drains and node.quiet_for_s() < node.quiet_s and time.monotonic() < end_s and not caught:
             executor.spin_once(timeout_sec=SPIN_S)
         node.finish()
         node.report()

@@ -53,6 +53,11 @@ class Boards:
         self._noise = np.zeros(count, dtype=np.float32)
         self.reset(np.arange(count))
 
+    def reseed(self, seed: int) -> None:
+        """Draw starts and disturbances anew from this seed, from the next reset on."""
+        self.simulator.reseed(int(np.random.SeedSequence(seed).generate_state(1)[0]))
+        self._random = np.random.default_rng(seed)
+
     def reset(self, which: Int64, ring: npt.ArrayLike | None = None) -> None:
         """Start the boards `which` (indices) anew, the ball in the outer ring or in `ring`."""
         self.simulator.reset(which, ring)

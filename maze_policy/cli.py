@@ -14,19 +14,21 @@ from maze_policy.parameters import MISSING_EXTRA, add_options, from_options
 
 def main(arguments: list[str] | None = None) -> int:
     """Run `maze-policy`; exit code 0, or 2 with a message on bad input."""
-    parser = argparse.ArgumentParser('maze-policy', description=__doc__)
+    parser = argparse.ArgumentParser('maze-policy', description=__doc__, allow_abbrev=False)
     parser.add_argument(
         '--maze', type=Path, help='parameter file with the maze (default: the shipped config/maze.yaml)'
     )
     commands = parser.add_subparsers(required=True)
 
-    train = commands.add_parser('train', help='distil the expert into a CNN-LSTM; started again, it goes on')
+    train = commands.add_parser(
+        'train', help='distil the expert into a CNN-LSTM; started again, it goes on', allow_abbrev=False
+    )
     train.add_argument('--out', type=Path, required=True, help='folder for the checkpoint, the log and the state')
     add_options(train, TrainConfig)
     add_options(train, NetworkConfig)
     train.set_defaults(run=_train)
 
-    trial = commands.add_parser('evaluate', help='success and times over many trials')
+    trial = commands.add_parser('evaluate', help='success and times over many trials', allow_abbrev=False)
     trial.add_argument('--checkpoint', type=Path, help='NAME.safetensors (default: the shipped nominal policy)')
     trial.add_argument('--out', type=Path, help='write the summary to this JSON file too')
     add_options(trial, EvaluateConfig)
@@ -35,8 +37,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         options.run(options)
-    except ModuleNotFoundError as error:
-        print(f'maze-policy: {error}; {MISSING_EXTRA}', file=sys.stderr)
+    except ImportError as error:
+        print(f'maze-policy: {error}\n{MISSING_EXTRA}', file=sys.stderr)
         return 2
     except (ValueError, OSError) as error:  # a CheckpointError is a ValueError
         print(f'maze-policy: {error}', file=sys.stderr)

@@ -56,14 +56,16 @@ class CircularMazeEnv(gymnasium.Env[npt.NDArray[np.uint8], np.int64]):
         self._route = Route(self._maze)
         self._camera = Renderer(self._maze, CameraConfig())
         self._boards = Boards(self._maze, physics, 1, 0)
+        self._seeded = False  # without a seed every environment plays starts of its own
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[npt.NDArray[np.uint8], dict[str, Any]]:
         """Start an episode; `options` may hold `ring`, 1 to the outermost."""
         super().reset(seed=seed)
-        if seed is not None:
-            self._boards = Boards(self._maze, self._physics, 1, seed)
+        if seed is not None or not self._seeded:
+            self._boards.reseed(int(self.np_random.integers(2**32)))
+            self._seeded = True
         self._boards.reset(_BOARD, (options or {}).get('ring'))
         return self._observation(), self._info()
 

@@ -15,7 +15,9 @@ from typing import Any, TypeVar, get_type_hints
 
 C = TypeVar('C', bound='Config')
 
-MISSING_EXTRA = "to play and to train, install the policy too: pip install -c constraints.txt '.[policy]'"
+MISSING_EXTRA = (
+    "all that playing and training need: pip install -c constraints.txt '.[policy]' (analyze: without [policy])"
+)
 
 ELEMENT = {
     bool: bool,
@@ -90,11 +92,9 @@ def did_you_mean(name: str, names: list[str]) -> str:
     return f'; did you mean {close[0]!r}?' if close else f'; it has: {", ".join(names)}'
 
 
-def add_options(parser: argparse.ArgumentParser, config: type[Config], *, skip: tuple[str, ...] = ()) -> None:
+def add_options(parser: argparse.ArgumentParser, config: type[Config]) -> None:
     """One `--option` per field; read the result back with `from_options`."""
     for field, kind in fields_of(config):
-        if field.name in skip:
-            continue
         text = field.metadata['description']
         option = '--' + field.name.replace('_', '-')
         if field.default is not dataclasses.MISSING:

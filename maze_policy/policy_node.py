@@ -107,8 +107,9 @@ class PolicyNode(BaseNode):
         silent_s = time.monotonic() - self._heard_frame_s
         if silent_s > self._config.level_after_s and not self._level:
             self._make_level(f'level: no usable frame for {self._config.level_after_s * 1e3:g} ms')
-        if silent_s > self._config.forget_after_s and self._memory is not None:
-            self.get_logger().info(f'memory reset: no usable frame for {self._config.forget_after_s:g} s')
+        if silent_s > self._config.forget_after_s:
+            if self._memory is not None:
+                self.get_logger().info(f'memory reset: no usable frame for {self._config.forget_after_s:g} s')
             self._memory = None
             self._fresh.forget()
 

@@ -6,7 +6,9 @@ The same call works in a source tree, after `pip install`, and in a colcon works
 from __future__ import annotations
 
 import os
+import site
 import sys
+import sysconfig
 from pathlib import Path
 
 PACKAGE = 'maze_introspection'
@@ -22,7 +24,8 @@ def share_path(relative: str) -> Path:
     roots += [
         Path(prefix) / 'share' / PACKAGE for prefix in os.environ.get('AMENT_PREFIX_PATH', '').split(':') if prefix
     ]
-    roots.append(Path(sys.prefix) / 'share' / PACKAGE)
+    prefixes = (sys.prefix, sysconfig.get_path('data'), site.getuserbase())
+    roots += [Path(prefix) / 'share' / PACKAGE for prefix in dict.fromkeys(prefixes)]
     for root in roots:
         if (root / relative).exists():
             return root / relative

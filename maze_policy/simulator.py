@@ -70,6 +70,10 @@ class Simulator:
         )
         self.reset()
 
+    def reseed(self, seed: int) -> None:
+        """Draw from here on as a new simulator of this seed would."""
+        self._random = np.random.default_rng(seed)
+
     def reset(self, which: npt.ArrayLike | None = None, ring: npt.ArrayLike | None = None) -> None:
         """Level the boards `which` (indices; all without) and rest each ball anywhere in a ring.
 

@@ -181,6 +181,11 @@ class Trainer:
     def _state_path(self) -> Path:
         return self.out / 'state.pt'
 
+    def _settings(self) -> dict[str, Any]:
+        """Everything that must stay the same for a training to go on."""
+        parts = (self.config, self.network.config, self.maze, self.physics)
+        return {name: value for part in parts for name, value in part.as_dict().items()}
+
     def card(self) -> dict[str, Any]:
         """How the weights came about, for the checkpoint."""
         return {
@@ -195,7 +200,7 @@ class Trainer:
 
     def _save(self) -> None:
         state = {
-            'config': self.config.as_dict(),
+            'settings': self._settings(),
             'network': self.network.state_dict(),
             'state_head': self.state_head.state_dict(),
             'optimizer': self.optimizer.state_dict(),
@@ -225,13 +230,12 @@ class Trainer:
 
     def _load(self) -> None:
         state = torch.load(self._state_path, weights_only=True)
-        changed = {
-            name: (state['config'].get(name), value)
-            for name, value in self.config.as_dict().items()
-            if state['config'].get(name) != value
-        }
+        then, now = state.get('settings', {}), self._settings()
+        changed = {name: (then.get(name), value) for name, value in now.items() if then.get(name) != value}
         if changed:
-            raise ValueError(f'{self._state_path} wants the config it was begun with; (then, now) differ: {changed}')
+            raise ValueError(
+                f'{self._state_path} was begun with other settings; (then, now): {changed}; name another --out'
+            )
         self.network.load_state_dict(state['network'])
         self.state_head.load_state_dict(state['state_head'])
         self.optimizer.load_state_dict(state['optimizer'])

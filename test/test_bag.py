@@ -17,6 +17,7 @@ from maze_policy import topics
 from maze_policy.maze import load_maze
 
 CHANNELS, ACTIONS = 6, 5
+HEADER_HASH = 'RIHS01_f49fb3ae2cf070f793645ff749683ac6b06203e41c891e17701b1cb597ce6a01'
 
 
 def make_recording(steps=40, *, seed=0, live=True) -> Recording:
@@ -100,6 +101,13 @@ def test_metadata_is_what_rosbag2_wants(bag):
     assert qos['/maze/policy/readout']['durability'] == 1  # transient local
     assert qos['/maze/policy/lstm_gates']['durability'] == 2  # volatile
     assert qos['/maze/policy/lstm_gates']['depth'] == 50
+    assert {profile['reliability'] for profile in qos.values()} == {1}  # reliable
+    hashes = {
+        topic['topic_metadata']['type']: topic['topic_metadata']['type_description_hash']
+        for topic in about['topics_with_message_count']
+    }
+    # as `ros2 topic info --verbose` tells it for std_msgs/msg/Header
+    assert hashes['std_msgs/msg/Header'] == HEADER_HASH
     assert '&' not in (bag / 'metadata.yaml').read_text()  # rosbag2 reads no anchors
 
 

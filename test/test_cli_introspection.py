@@ -212,7 +212,7 @@ def test_help_says_what_the_exit_codes_mean(capsys):
     with pytest.raises(SystemExit):
         main(['analyze', '--help'])
     said = ' '.join(capsys.readouterr().out.split())
-    assert '1 the recording is incomplete' in said
+    assert '1 steps are missing between the first and the last recorded one' in said
     assert '--theta-c' in said
 
 

@@ -178,3 +178,20 @@ def test_equals_captum_on_the_real_network():
     assert ours.action.tolist() == action.tolist()
     assert ours.defined.all()
     np.testing.assert_allclose(ours.share, clamped / clamped.sum(axis=1, keepdims=True), rtol=0, atol=1e-6)
+
+
+def test_ties_among_many_channels_go_to_the_lower_index():
+    """numpy's default sort is stable up to 16 elements only."""
+    share = np.random.default_rng(0).integers(1, 4, (50, 200)).astype(np.float64)
+    share /= share.sum(axis=1, keepdims=True)
+    for row, mask in zip(share, salient(share)):
+        order = np.lexsort((np.arange(200), -row))
+        needed = int(np.searchsorted(row[order].cumsum(), 0.5, side='right')) + 1
+        assert sorted(order[:needed]) == np.flatnonzero(mask).tolist()
+
+
+def test_a_fraction_of_one_takes_every_channel_that_contributes():
+    hidden = np.random.default_rng(0).normal(size=(2000, 128)).astype(np.float32)  # float32 shares may sum to above 1
+    share = contribution(hidden, np.ones((1, 128), dtype=np.float32)).share
+    assert (share.sum(axis=1, dtype=np.float64) > 1).any()
+    np.testing.assert_array_equal(salient(share, 1.0), share > 0)

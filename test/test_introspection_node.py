@@ -218,3 +218,28 @@ def test_pictures_are_drawn_only_while_somebody_looks(bench):
     b.graph.until(lambda: b.heard(topics.CHANNEL))
     assert set(drawn) == {'channel'}
     assert messages.picture(b.heard(topics.CHANNEL)[0], 'rgb8').shape == (540, 960, 3)
+
+
+def test_its_thresholds_are_on_diagnostics_so_that_a_bag_knows_them(bench):
+    made = bench(theta_c=0.2)
+    made.graph.until(lambda: made.probe.heard[topics.DIAGNOSTICS])
+    said = {
+        pair.key: pair.value
+        for message in made.probe.heard[topics.DIAGNOSTICS]
+        for status in message.status
+        if status.name == '/maze/introspection'
+        for pair in status.values
+    }
+    assert float(said[f'{topics.PARAMETER_KEY}theta_c']) == 0.2
+    assert float(said[f'{topics.PARAMETER_KEY}theta_g']) == 0.5
+
+
+def test_a_step_that_lacks_a_part_is_counted(bench):
+    made, recording = bench(), episode(12)
+    made.tell_readout(recording)
+    for t in range(recording.steps):
+        for topic in (*PARTS, topics.BALL):
+            if (t, topic) != (5, topics.LSTM_STATE):
+                made.probe.say(topic, made.part(recording, t, topic))
+    made.graph.until(lambda: made.node.health.counted('steps') == recording.steps - 1)
+    assert made.node.health.refused('incomplete step') == 1

@@ -306,3 +306,27 @@ def copy_with_flipped_byte(folder):
     weights[len(weights) // 2] ^= 1
     (folder / 'mine.safetensors').write_bytes(weights)
     (folder / 'mine.json').write_text(json.dumps(json.loads(NOMINAL.with_suffix('.json').read_text())))
+
+
+@pytest.mark.parametrize('reset', [False, True])
+def test_after_a_long_silence_the_clock_may_have_been_set_back(bench, reset):
+    made = bench(forget_after_s=0.2, max_age_s=10.0)
+    made.play(1)
+    if reset:
+        made.reset()
+    made.graph.until(lambda: made.node._memory is None and made.node._fresh._last_ns is None)
+    earlier = made.frame(2, age_s=5.0)
+    made.show(earlier)
+    made.graph.until(lambda: made.answered(topics.LSTM_GATES, earlier))
+    assert made.policy.seen[-1] == (2, 0)
+
+
+def test_a_malformed_frame_does_not_use_up_its_stamp(bench):
+    made = bench()
+    good = made.frame(3)
+    bad = messages.picture_message(good.header, np.zeros((84, 84, 3), np.uint8))
+    bad.step += 1
+    made.show(bad)
+    made.refused('malformed frame')
+    made.show(good)
+    made.graph.until(lambda: made.answered(topics.LSTM_GATES, good))

@@ -80,11 +80,13 @@ def test_a_second_start_plays_only_what_is_missing(played, checkpoint, capsys):
 def test_trials_of_other_settings_are_not_mixed(played, checkpoint, tmp_path, capsys):
     assert again(played, checkpoint, '--seed', '2') == 2
     assert 'other settings: seed 1 (now 2); name another --out' in capsys.readouterr().err
+    assert again(played, checkpoint, '--no-memory') == 2
+    assert 'other settings: memory True (now False)' in capsys.readouterr().err
     torch.manual_seed(1)
     other = tmp_path / 'other.safetensors'
     save(other, CnnLstm(NetworkConfig(n_l=24)), {})
     assert again(played, other) == 2
-    assert 'readout' in capsys.readouterr().err
+    assert 'other settings: policy ' in capsys.readouterr().err
 
 
 def test_without_memory_every_step_is_a_reset(checkpoint, tmp_path, capsys):

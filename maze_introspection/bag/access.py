@@ -26,7 +26,10 @@ def open_bag(path: Path, namespace: str | None) -> Iterator[OpenBag]:
     if not path.exists():
         raise BagError(f'there is no bag {path}')
     if path.is_dir() and not (path / 'metadata.yaml').exists():
-        raise BagError(f'{path} is no finished bag: want a rosbag2 folder with metadata.yaml in it')
+        raise BagError(
+            f'{path} is no finished bag: want a rosbag2 folder with metadata.yaml in it '
+            '(after a crash: `mcap recover` on its .mcap file, then `ros2 bag reindex` on the folder)'
+        )
     try:
         reader = Reader(path)
         reader.open()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import struct
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from maze_introspection.bag.writer import BagError
+from maze_introspection.config import IntrospectionConfig
 from maze_policy import topics
 from maze_policy.topics import Topic
 
@@ -59,12 +61,15 @@ def cdr_stamp_ns(cdr: bytes) -> int:
 
 
 def introspection_parameters(diagnostics: Any, namespace: str) -> dict[str, float]:
-    """The thresholds that the introspection node of a namespace works with, if this DiagnosticArray is its."""
+    """The thresholds that the introspection node of a namespace works with, if this DiagnosticArray is its.
+
+    Those that this version does not know (any more) are left out.
+    """
     values = {
         pair.key: pair.value
         for status in diagnostics.status
         if status.name == f'{namespace}/introspection'
         for pair in status.values
     }
-    prefix = topics.PARAMETER_KEY
-    return {key.removeprefix(prefix): json.loads(value) for key, value in values.items() if key.startswith(prefix)}
+    names = {f'{topics.PARAMETER_KEY}{field.name}': field.name for field in dataclasses.fields(IntrospectionConfig)}
+    return {names[key]: json.loads(value) for key, value in values.items() if key in names}
