@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from maze_introspection.config import IntrospectionConfig
 from maze_introspection.contribution import Contribution, contribution, salient
-from maze_introspection.introspection import GATED_OFFSET, GATES, clock_jumped
+from maze_introspection.introspection import GATED_OFFSET, GATES, check_score, clock_jumped
 from maze_introspection.offset import OFFSET, interval_offsets, step_offsets
 from maze_introspection.recording import LIVE_OFFSET, Recording
 from maze_introspection.recurrence import CONTINUES, CORRUPT, GAP, RESET, continuity
@@ -51,14 +51,15 @@ class Analysis:
         return maze.ring(self.recording.distance_m)
 
     @property
-    def gaps(self) -> npt.NDArray[np.int64]:
-        """Steps before which at least one step is missing; what came before the first is nobody's loss."""
-        return 1 + np.flatnonzero(self.continuity[1:] == GAP)
+    def starts_midway(self) -> bool:
+        """Whether the recording begins in the middle of an episode, memory not empty before its first step."""
+        return bool(self.continuity[0] == GAP and self.recording.begins_late)
 
     @property
-    def starts_midway(self) -> bool:
-        """Whether the recording begins in the middle of an episode: memory was not empty before its first step."""
-        return bool(self.continuity[0] == GAP)
+    def gaps(self) -> npt.NDArray[np.int64]:
+        """Steps before which at least one step is missing; what came before a late beginning is nobody's loss."""
+        found = np.flatnonzero(self.continuity == GAP)
+        return found[1:] if self.starts_midway else found
 
     @property
     def corrupt(self) -> npt.NDArray[np.int64]:
@@ -98,6 +99,7 @@ def analyze(recording: Recording, config: IntrospectionConfig) -> Analysis:
     begins[1:] |= clock_jumped(np.diff(recording.stamp_ns), config.clock_jump_s)
     weight, bias = recording.readout[:, :-1], recording.readout[:, -1]
     c = contribution(recording.hidden, weight, action=recording.action, bias=bias)
+    check_score(c.score, recording.scores.max(axis=1))
     return Analysis(
         recording=recording,
         config=config,
@@ -170,8 +172,9 @@ class LiveComparison:
 def compare_live(analysis: Analysis) -> LiveComparison | None:
     """Compare the recorded live contributions and offsets with the replayed ones; None where none were recorded.
 
-    The replay uses the thresholds that the live node had, whatever those of this analysis are. Where a recording begins
-    in the middle of an episode, offsets of runs that were open by then are left out: only the live node saw them begin.
+    The replay uses the thresholds that the live node had, whatever those of this analysis are. Runs that began where
+    either of both lacks a step (a late recorder, a late or restarted live node) are left out, and so is the distance
+    where no ball was recorded.
     """
     recording = analysis.recording
     if recording.live is None:
@@ -189,8 +192,12 @@ def compare_live(analysis: Analysis) -> LiveComparison | None:
 
     said, found = recording.live.offsets, replayed_as_live(analysis)
     said, found = said[there[said['step']]], found[there[found['step']]]
-    if analysis.starts_midway:  # of runs open at the first step only the live node knows when they began
-        said, found = (rows[rows['offset'] < rows['step']] for rows in (said, found))
+    # Where one of both did not hear the step before a run, they cannot agree on its beginning.
+    holes = np.concatenate([[analysis.starts_midway], ~there]).cumsum()  # up to and with the step before this index
+    said, found = (rows[_heard_throughout(rows, holes)] for rows in (said, found))
+    unseen = np.isnan(recording.distance_m)  # no ball in the recording: nothing to compare the distance with
+    for rows in (said, found):
+        rows['distance_m'][unseen[rows['step']]] = np.nan
     said = said[np.lexsort((said['channel'], said['gate'], said['step']))]
     offsets = None
     if said.tobytes() != found.tobytes():
@@ -209,6 +216,14 @@ def replayed_as_live(analysis: Analysis) -> Rows:
     live['action'] = analysis.contribution.action[rows['t']]
     live['distance_m'] = analysis.recording.distance_m[rows['t']]
     return live
+
+
+def _heard_throughout(rows: Rows, holes: npt.NDArray[np.int64]) -> Bool:
+    """Rows whose run both heard, from the step before its beginning on."""
+    begin = np.maximum(rows['step'] - rows['offset'], 0)
+    before = np.where(begin > 0, holes[np.maximum(begin - 1, 0)], 0)
+    heard: Bool = holes[rows['step'] + 1] == before
+    return heard
 
 
 def _bits(values: npt.NDArray[np.floating]) -> npt.NDArray[np.uint32]:

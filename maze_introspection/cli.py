@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from maze_introspection.null import against_null, counting_steps, over_grid
 from maze_introspection.report import text
 from maze_introspection.results import prepare, write_results
 from maze_introspection.statistics import summary, threshold_agreement
+from maze_policy.maze import load_maze
 from maze_policy.parameters import MISSING_EXTRA, add_options, from_options
 from maze_policy.policy import GATE_NAMES
 from maze_policy.topics import CAMERA_IMAGE, OBSERVATION
@@ -53,6 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     bag.add_argument('bag', type=Path, metavar='BAG', help='rosbag2 folder (MCAP or SQLite)')
     bag.add_argument('--out', type=Path, help='folder for the results (default: BAG_analysis beside the bag)')
     bag.add_argument('--namespace', help='of the policy; needed only where the bag holds more than one')
+    bag.add_argument('--maze', type=Path, help='parameter file with the maze, for a bag that does not carry its own')
     bag.set_defaults(run=_analyze)
 
     trials = commands.add_parser(
@@ -83,7 +86,10 @@ def _analyze(options: argparse.Namespace) -> int:
     config = from_options(IntrospectionConfig, options)
     out = options.out or options.bag.resolve().with_name(options.bag.resolve().name + '_analysis')
     prepare(out)
-    analysis = analyze(read_recording(options.bag, options.namespace), config)
+    recording = read_recording(options.bag, options.namespace)
+    if options.maze:
+        recording = replace(recording, maze=load_maze(options.maze))
+    analysis = analyze(recording, config)
     live = compare_live(analysis)
 
     def look(stamps_ns: Sequence[int]) -> tuple[Mapping[int, npt.NDArray[np.uint8]], str]:
@@ -110,7 +116,7 @@ def _trials(options: argparse.Namespace) -> int:
     analysis = analyze(recording, config)
     counts = counting_steps(analysis, trials.window_steps)
     numbers: dict[str, Any] = {
-        **summary(analysis),
+        **summary(analysis, counts),
         'trials': trials.as_dict(),
         'theta_c_agreement': [
             row._asdict() for row in threshold_agreement(analysis, [step / 1000 for step in range(4, 62, 2)])

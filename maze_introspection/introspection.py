@@ -21,6 +21,7 @@ Float32 = npt.NDArray[np.float32]
 # A row of `OFFSET` with the gate it is of: the gate's row in `policy/lstm_gates` (0 input, 1 forget, 3 output).
 GATED_OFFSET = np.dtype([('gate', np.int32), *((name, OFFSET[name]) for name in OFFSET.names or ())])
 GATES = tuple(GATE_NAMES)
+SCORE_TOLERANCE = 1e-4  # float32 rounding of a sum over thousands of channels stays below
 
 
 class Insight(NamedTuple):
@@ -105,6 +106,7 @@ class Introspection:
         action = choose(scores)
         c = contribution(hidden[None], self._weight, action=[action], bias=self._bias)
 
+        check_score(c.score, scores.max(keepdims=True))
         tolerance = self._config.recurrence_tolerance
         relation = int(continuity(gates[None], hidden[None], cell[None], tolerance, first_cell=self._cell)[0])
         if relation != CONTINUES or self._jumped(stamp_ns):
@@ -121,6 +123,21 @@ class Introspection:
         if stamp_ns is None or self._stamp_ns is None:
             return False
         return bool(clock_jumped(stamp_ns - self._stamp_ns, self._config.clock_jump_s))
+
+
+def check_score(score: npt.NDArray[np.floating[Any]], said: Float32) -> None:
+    """Refuse a readout that is not this policy's: with it the chosen score would be another than the policy had.
+
+    Raises:
+        ValueError: if W_a h + b and the policy's own best scores, both of shape (T,), differ beyond rounding.
+    """
+    wrong = np.abs(score - said) > SCORE_TOLERANCE * (1 + np.abs(said))
+    if wrong.any():
+        step = int(np.argmax(wrong))
+        raise ValueError(
+            f'the readout is not the one of this policy: want its score {said[step]:.6g}, got {score[step]:.6g} from '
+            f'hidden and readout (step {step} and {int(wrong.sum()) - 1} more)'
+        )
 
 
 def clock_jumped(passed_ns: npt.NDArray[np.int64] | int, clock_jump_s: float) -> Any:

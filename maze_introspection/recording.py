@@ -60,6 +60,7 @@ class Recording:
         tilt_rad: commanded tilt about x and y, shape (T, 2), rad; NaN where none was recorded.
         ball_m: ball centre in the maze frame, shape (T, 2), m; NaN where none was recorded.
         maze: geometry as the recording itself carries it; None where it carries none.
+        begins_late: whether the recording began after its first episode did; then no step before the first is a loss.
         live: what the live introspection node said; None where it was not recorded.
         source: where this came from, for messages and titles.
     """
@@ -75,6 +76,7 @@ class Recording:
     tilt_rad: Float64
     ball_m: Float64
     maze: Maze | None = None
+    begins_late: bool = False
     live: Live | None = None
     source: str = ''
 
@@ -98,6 +100,8 @@ class Recording:
             if not finite.all():
                 where = tuple(int(index) for index in np.argwhere(~finite)[0])
                 raise ValueError(f'{self.source}: want finite {name}, got a NaN or infinity at {where}')
+        if self.gates.size and not -1 <= self.gates.min() <= self.gates.max() <= 1:
+            raise ValueError(f'{self.source}: want gates -1 to 1, got {self.gates.min():g} to {self.gates.max():g}')
 
     @property
     def steps(self) -> int:
@@ -148,6 +152,7 @@ class Recording:
             tilt_rad=self.tilt_rad[keep],
             ball_m=self.ball_m[keep],
             maze=self.maze,
+            begins_late=self.begins_late and episode == 0,
             live=live,
             source=self.source,
         )
@@ -185,5 +190,6 @@ def join(recordings: Sequence[Recording], source: str) -> Recording:
         tilt_rad=stacked('tilt_rad'),
         ball_m=stacked('ball_m'),
         maze=first.maze,
+        begins_late=first.begins_late,
         source=source,
     )

@@ -9,7 +9,7 @@ def text(summary: dict[str, Any]) -> str:
     """What `statistics.summary` found, for the terminal."""
     lines = [
         f'{summary["steps"]} steps, {summary["success"]["episodes"]} episode(s), {summary["channels"]} LSTM channels',
-        _success(summary),
+        _success(summary['success']),
         _needed(summary),
         f'single-action channels: {_channels(summary["single_action_channels"], summary["judged_channels"])}',
         f'single-ring channels: {_channels(summary["single_ring_channels"], summary["judged_channels"])}',
@@ -19,24 +19,23 @@ def text(summary: dict[str, Any]) -> str:
     return '\n'.join(lines)
 
 
-def _success(summary: dict[str, Any]) -> str:
-    if not summary['time_per_ring_s']:
-        return 'solved: unknown, the recording carries no maze'
-    success = summary['success']
+def _success(success: dict[str, Any]) -> str:
+    whole = success['whole']
+    if not whole:
+        return 'solved: unknown, the recording has no whole episode with a ball and a maze'
     took = success['solved_s']
-    if not took['n']:
-        return f'solved: 0 of {success["episodes"]}'
-    return (
-        f'solved: {success["solved"]} of {success["episodes"]}, '
-        f'in {took["median"]:.1f} s (median; quartiles {took["q1"]:.1f} to {took["q3"]:.1f} s)'
-    )
+    partly = success['episodes'] - whole
+    says = f'solved: {success["solved"]} of {whole}'
+    if took['n']:
+        says += f', in {took["median"]:.1f} s (median; quartiles {took["q1"]:.1f} to {took["q3"]:.1f} s)'
+    return says + (f'; {partly} episode(s) only partly recorded' if partly else '')
 
 
 def _rings(summary: dict[str, Any]) -> list[str]:
     """Time and offsets ring by ring, outermost first, as a table."""
     times = summary['time_per_ring_s']
     if not times:
-        return ['time and offsets per ring: unknown, the recording carries no maze']
+        return ['time and offsets per ring: unknown, the recording has no whole episode with a ball and a maze']
     table = [
         ['', *(_ring(ring) for ring in range(len(times))), 'censored'],
         ['time, s, median', *(_number(time['median'], 1) for time in times), ''],

@@ -35,7 +35,10 @@ def spread(values: npt.ArrayLike) -> Spread:
 
 
 class Episode(NamedTuple):
-    """One episode: its id, number of steps, whether and when the ball reached the centre, s after the first step."""
+    """One episode: its id, number of steps, whether and when the ball reached the centre, s after the first step.
+
+    `whole` is False where its beginning, the ball or the maze was not recorded; its times then count nowhere.
+    """
 
     id: str
     steps: int
@@ -43,6 +46,7 @@ class Episode(NamedTuple):
     solved: bool
     solved_s: float
     ring_s: tuple[float, ...]  # time in each ring, centre first
+    whole: bool
 
 
 def episodes(analysis: Analysis) -> list[Episode]:
@@ -62,7 +66,9 @@ def episodes(analysis: Analysis) -> list[Episode]:
         reached = np.flatnonzero(recording.distance_m[steps] < maze.solved_radius_m) if maze else np.empty(0, dtype=int)
         ring_s = [float(lasts_s[analysis.ring[steps] == ring].sum()) for ring in range(maze.rings + 1)] if maze else []
         solved_s = float(time_s[reached[0]]) if reached.size else float('nan')
-        found.append(Episode(name, steps.size, float(time_s[-1]), bool(reached.size), solved_s, tuple(ring_s)))
+        seen = maze is not None and bool(np.isfinite(recording.distance_m[steps]).any())
+        whole = seen and not (index == 0 and analysis.starts_midway)
+        found.append(Episode(name, steps.size, float(time_s[-1]), bool(reached.size), solved_s, tuple(ring_s), whole))
     return found
 
 
@@ -139,10 +145,17 @@ def _commonest(channel: Int64, label: Int64, n_l: int, labels: int) -> tuple[Int
     return np.where(total > 0, count.argmax(axis=1), -1), share
 
 
-def ring_offsets(analysis: Analysis, gate: int) -> list[tuple[Spread, int]]:
-    """Offsets of a gate in each ring, centre first: the spread of the uncensored, and how many were censored."""
+def ring_offsets(
+    analysis: Analysis, gate: int, counts: npt.NDArray[np.bool_] | None = None
+) -> list[tuple[Spread, int]]:
+    """Offsets of a gate in each ring, centre first: the spread of the uncensored, and how many were censored.
+
+    `counts` says which steps count, shape (T,); all without.
+    """
     maze = analysis.recording.maze
     rows = analysis.of_gate(gate)
+    if counts is not None:
+        rows = rows[counts[rows['t']]]
     ring = analysis.ring[rows['t']]
     return [
         (spread(rows['offset'][(ring == which) & ~rows['censored']]), int(((ring == which) & rows['censored']).sum()))
@@ -173,13 +186,14 @@ def threshold_agreement(analysis: Analysis, thresholds: Iterable[float]) -> list
     return found
 
 
-def summary(analysis: Analysis) -> dict[str, Any]:
-    """All of it as plain values for `summary.json`, NaN as None."""
+def summary(analysis: Analysis, counts: npt.NDArray[np.bool_] | None = None) -> dict[str, Any]:
+    """All of it as plain values for `summary.json`, NaN as None; offsets of the steps that count only."""
     recording, config = analysis.recording, analysis.config
     played = episodes(analysis)
     table = channels(analysis)
     judged = table.salient_steps >= config.least_steps
-    ring_s = np.array([episode.ring_s for episode in played])
+    whole = [episode for episode in played if episode.whole]
+    ring_s = np.array([episode.ring_s for episode in whole])
     values = {
         'source': recording.source,
         'steps': recording.steps,
@@ -195,8 +209,9 @@ def summary(analysis: Analysis) -> dict[str, Any]:
         },
         'success': {
             'episodes': len(played),
-            'solved': sum(episode.solved for episode in played),
-            'solved_s': spread([episode.solved_s for episode in played if episode.solved])._asdict(),
+            'whole': len(whole),
+            'solved': sum(episode.solved for episode in whole),
+            'solved_s': spread([episode.solved_s for episode in whole if episode.solved])._asdict(),
         },
         'time_per_ring_s': [spread(column)._asdict() for column in ring_s.T],
         'undefined_steps': int((~analysis.contribution.defined).sum()),
@@ -206,7 +221,10 @@ def summary(analysis: Analysis) -> dict[str, Any]:
         'single_action_channels': np.flatnonzero(judged & (table.action_share == 1)).tolist(),
         'single_ring_channels': np.flatnonzero(judged & (table.ring_share == 1)).tolist(),
         'offsets_per_ring': {
-            name: [{**offsets._asdict(), 'censored': censored} for offsets, censored in ring_offsets(analysis, gate)]
+            name: [
+                {**offsets._asdict(), 'censored': censored}
+                for offsets, censored in ring_offsets(analysis, gate, counts)
+            ]
             for gate, name in GATE_NAMES.items()
         },
         'episodes': [episode._asdict() for episode in played],

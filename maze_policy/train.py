@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import math
 import os
+import pickle
 import time
 from collections import deque
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from maze_policy import checkpoint
+from maze_policy.actions import ACTIONS
 from maze_policy.boards import Boards
 from maze_policy.config import EvaluateConfig, NetworkConfig, PhysicsConfig, TrainConfig
 from maze_policy.evaluate import evaluate
@@ -58,6 +60,8 @@ class Trainer:
     def __init__(
         self, config: TrainConfig, network_config: NetworkConfig, maze: Maze, physics: PhysicsConfig, out: Path
     ) -> None:
+        if network_config.n_a != len(ACTIONS):
+            raise ValueError(f'n_a wants {len(ACTIONS)}, one for each action of the maze, got {network_config.n_a}')
         torch.set_num_threads(config.threads)
         torch.manual_seed(config.seed)
         self.config, self.maze, self.physics, self.out = config, maze, physics, out
@@ -229,7 +233,10 @@ class Trainer:
             writer.writerows(self.log)
 
     def _load(self) -> None:
-        state = torch.load(self._state_path, weights_only=True)
+        try:
+            state = torch.load(self._state_path, weights_only=True)
+        except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+            raise ValueError(f'{self._state_path} is damaged ({error}); remove it or name another --out') from error
         then, now = state.get('settings', {}), self._settings()
         changed = {name: (then.get(name), value) for name, value in now.items() if then.get(name) != value}
         if changed:

@@ -4,6 +4,7 @@ test/data/live_run is `make demo`'s bag without pictures, plots and camera: one 
 """
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,12 @@ from maze_introspection.analysis import analyze, compare_live
 from maze_introspection.bag import BagWriter, read_recording
 from maze_introspection.cli import main
 from maze_introspection.config import IntrospectionConfig
+from maze_introspection.introspection import Introspection
+from maze_introspection.recording import LIVE_OFFSET, Live
 from maze_introspection.statistics import episodes
 from maze_policy import topics
 from maze_policy.checkpoint import load_policy
+from maze_policy.share import share_path
 
 RUN = Path(__file__).parent / 'data' / 'live_run'
 BY_NAME = {f'{topics.NAMESPACE}/{topic.name}': topic for topic in topics.ALL}
@@ -82,13 +86,80 @@ def test_a_flipped_bit_in_a_gate_is_found_where_it_is(tmp_path, recording):
     assert analysis.corrupt.tolist() == [90]
 
 
+def test_the_first_step_alone_is_missed_too(tmp_path, recording):
+    """The episode's own message says when it began, and the ball of that moment is there."""
+    rewrite(tmp_path / 'bag', lambda name, stamp, cdr: None if (name, stamp) == gates_at(recording, 0) else cdr)
+    analysis = analyze(read_recording(tmp_path / 'bag'), IntrospectionConfig())
+    assert analysis.gaps.tolist() == [0]
+    assert not analysis.complete
+
+
+def test_an_episode_that_is_only_partly_there_counts_nowhere(tmp_path, recording, capsys):
+    late = int(recording.stamp_ns[20])
+    rewrite(tmp_path / 'bag', lambda name, stamp, cdr: cdr if stamp >= late or 'readout' in name else None)
+    assert main(['analyze', str(tmp_path / 'bag')]) == 0
+    assert 'solved: unknown' in capsys.readouterr().out
+
+
+def test_without_a_ball_only_what_needs_it_is_unknown(tmp_path, capsys):
+    rewrite(tmp_path / 'bag', lambda name, stamp, cdr: None if name == '/maze/ball' else cdr)
+    assert main(['analyze', str(tmp_path / 'bag')]) == 0
+    out = capsys.readouterr().out
+    assert 'solved: unknown' in out
+    assert 'identical, bit for bit, at all 178 steps' in out
+
+
+def test_an_introspection_that_came_late_lacks_steps_and_nothing_else(recording):
+    looking = Introspection(IntrospectionConfig())
+    looking.set_readout(recording.readout)
+    share, rows = np.full_like(recording.live.share, np.nan), []
+    for t in range(30, recording.steps):
+        parts = (recording.gates[t], recording.hidden[t], recording.cell[t], recording.scores[t])
+        insight = looking.step(*parts, stamp_ns=int(recording.stamp_ns[t]))
+        share[t] = insight.share
+        live = np.empty(len(insight.offsets), dtype=LIVE_OFFSET)
+        live['step'], live['action'], live['distance_m'] = t, insight.action, recording.distance_m[t]
+        for name in ('gate', 'channel', 'offset', 'censored'):
+            live[name] = insight.offsets[name]
+        rows.append(live)
+    late = replace(recording, live=Live(share, np.concatenate(rows)))
+    comparison = compare_live(analyze(late, IntrospectionConfig()))
+    assert (comparison.missing, comparison.share, comparison.offsets) == (30, None, None)
+    assert not comparison.identical
+    changed = np.concatenate(rows)
+    changed['offset'][changed['step'] > 100] += 1
+    assert compare_live(analyze(replace(late, live=Live(share, changed)), IntrospectionConfig())).offsets is not None
+
+
+def test_a_readout_that_is_not_the_policys_is_refused(recording):
+    other = recording.readout.copy()
+    other[:, -1] += 0.5
+    with pytest.raises(ValueError, match='the readout is not the one of this policy'):
+        analyze(replace(recording, readout=other), IntrospectionConfig())
+
+
+def test_what_is_no_gate_is_refused(recording):
+    gates = recording.gates.copy()
+    gates[3, 0, 5] = 7.0
+    with pytest.raises(ValueError, match='want gates -1 to 1, got -'):
+        replace(recording, gates=gates)
+
+
+def test_a_bag_without_a_maze_takes_one_from_a_file(tmp_path, capsys):
+    rewrite(tmp_path / 'bag', lambda name, stamp, cdr: cdr, about={})
+    assert main(['analyze', str(tmp_path / 'bag')]) == 0
+    assert 'solved: unknown' in capsys.readouterr().out
+    assert main(['analyze', str(tmp_path / 'bag'), '--maze', str(share_path('config/maze.yaml'))]) == 0
+    assert 'solved: 1 of 1' in capsys.readouterr().out
+
+
 def gates_at(recording, step):
     return f'{topics.NAMESPACE}/{topics.LSTM_GATES.name}', int(recording.stamp_ns[step])
 
 
-def rewrite(target, change):
+def rewrite(target, change, about=None):
     """Copy the run, each message through `change`; None leaves it out."""
-    with Reader(RUN) as reader, BagWriter(target, reader.storage.metadata.custom) as writer:
+    with Reader(RUN) as reader, BagWriter(target, reader.storage.metadata.custom if about is None else about) as writer:
         for connection in reader.connections:
             writer.add_topic(connection.topic, BY_NAME[connection.topic])
         for connection, stamp, cdr in reader.messages():

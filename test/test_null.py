@@ -53,7 +53,7 @@ def linked_recording(lag):
     base = made_recording(steps, channels)
     readout = np.ones((5, channels + 1), dtype=np.float32)
     readout[:, -1] = 0
-    scores = np.tile([1, 0, 0, 0, 0], (steps, 1)).astype(np.float32)
+    scores = np.repeat(hidden.sum(axis=1, keepdims=True), 5, axis=1)
     return replace(
         base, gates=gates, hidden=hidden, readout=readout, scores=scores, stamp_ns=np.arange(steps) * STEP_NS
     )

@@ -112,7 +112,12 @@ def test_summary_is_strict_json_and_says_what_is_there():
     assert again == numbers
     assert numbers['single_action_channels'] == []
     assert numbers['judged_channels'] == 2
-    assert numbers['success'] == {'episodes': 1, 'solved': 1, 'solved_s': pytest.approx(numbers['success']['solved_s'])}
+    assert numbers['success'] == {
+        'episodes': 1,
+        'whole': 1,
+        'solved': 1,
+        'solved_s': pytest.approx(numbers['success']['solved_s']),
+    }
     assert numbers['undefined_steps'] == 1
     assert numbers['offsets_per_ring']['output'][4] == {
         'n': 0, 'mean': None, 'median': None, 'q1': None, 'q3': None, 'censored': 0,

@@ -128,3 +128,13 @@ def test_finished_training_has_nothing_left_to_do(tmp_path):
     again = trainer(tmp_path, chunks=2, evaluate_count=1)
     again.run()
     assert again.chunk == len(again.log) == 2
+
+
+def test_a_damaged_state_and_a_wrong_number_of_actions_are_said(tmp_path):
+    trainer(tmp_path, chunks=1, evaluate_every=300, evaluate_count=1).run()
+    state = tmp_path / 'state.pt'
+    state.write_bytes(state.read_bytes()[:1000])
+    with pytest.raises(ValueError, match=r'state\.pt is damaged'):
+        trainer(tmp_path, chunks=1, evaluate_every=300, evaluate_count=1)
+    with pytest.raises(ValueError, match='n_a wants 5, one for each action of the maze, got 3'):
+        Trainer(TrainConfig(), NetworkConfig(n_a=3), load_maze(), PhysicsConfig(), tmp_path / 'other')

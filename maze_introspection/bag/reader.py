@@ -60,6 +60,7 @@ def read_recording(path: Path | str, namespace: str | None = None) -> Recording:
             tilt_rad=_aligned(said.tilt_rad, stamps),
             ball_m=_aligned(said.ball_m, stamps),
             maze=maze,
+            begins_late=said.begins_late(),
             live=_live(said, stamps) if said.share.stamps else None,
             source=str(path),
         )
@@ -132,6 +133,12 @@ class _Said:
     def stamps(self) -> Stamps:
         """Stamps of the steps of which all that is required is there."""
         return np.intersect1d(np.intersect1d(self.gates.stamps, self.state.stamps), self.scores.stamps)
+
+    def begins_late(self) -> bool:
+        """Whether the first episode began before anything of it was recorded, or nobody knows when."""
+        parts = (self.gates.stamps, self.state.stamps, self.scores.stamps, self.tilt_rad, self.ball_m)
+        heard_since = min((min(stamps) for stamps in parts if stamps), default=0)
+        return min(self.episodes, default=-1) < heard_since
 
     def checked_readout(self) -> Float32:
         """The one readout, if everything else has as many channels and actions."""
@@ -230,7 +237,7 @@ def _maze(path: Path, custom: Mapping[str, str]) -> Maze | None:
     text = custom.get('maze')
     try:
         return Maze.from_dict(json.loads(text)) if text else None
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         raise BagError(f'{path}: the maze in its metadata is wrong: {error}') from error
 
 
