@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from maze_introspection.config import IntrospectionConfig
 from maze_introspection.contribution import Contribution, contribution, salient
-from maze_introspection.introspection import GATED_OFFSET, GATES, check_score, clock_jumped
-from maze_introspection.offset import OFFSET, interval_offsets, step_offsets
+from maze_introspection.introspection import GATES, check_score, clock_jumped, gated
+from maze_introspection.offset import interval_offsets, step_offsets
 from maze_introspection.recording import LIVE_OFFSET, Recording
 from maze_introspection.recurrence import CONTINUES, CORRUPT, GAP, RESET, continuity
 
@@ -118,11 +118,7 @@ def gated_offsets(
     parts = []
     for gate in GATES:
         rows = interval_offsets(recording.gates[:, gate], share, config.theta_g, config.theta_c, begins=begins)
-        gated = np.empty(len(rows), dtype=GATED_OFFSET)
-        gated['gate'] = gate
-        for name in OFFSET.names or ():
-            gated[name] = rows[name]
-        parts.append(gated)
+        parts.append(gated(rows, gate))
     rows = np.concatenate(parts)
     return rows[np.argsort(rows['t'], kind='stable')]  # each part is sorted by (t, channel) already
 

@@ -74,7 +74,9 @@ def _parser() -> argparse.ArgumentParser:
 
     for command in (bag, trials):
         command.add_argument('--episode', type=int, help='of figures 2, 3 and 5 (default: the first solved one)')
-        command.add_argument('--channel', type=int, help='of figure 5 (default: the one with most offsets)')
+        command.add_argument(
+            '--channel', type=int, help='of figure 5 (default: the one whose gate most often opens well ahead)'
+        )
         command.add_argument(
             '--gate', choices=list(GATE_NAMES.values()), default='output', help='of figures 5 and 6 (default: output)'
         )

@@ -8,6 +8,12 @@ MORE_COLORS = ('#009E73', '#CC79A7', '#F0E442')
 GATE_BLUE, SALIENT_RED, OFFSET_GREEN = '#0072B2', '#C8102E', '#009E73'
 
 
+def action_color(action: int) -> str:
+    """The colour of an action; beyond eight actions they repeat."""
+    colors = ACTION_COLORS + MORE_COLORS
+    return colors[action % len(colors)]
+
+
 def rgb(color: str) -> tuple[int, int, int]:
     """Red, green and blue of `#rrggbb`, 0 to 255."""
     return int(color[1:3], 16), int(color[3:5], 16), int(color[5:7], 16)

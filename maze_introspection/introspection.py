@@ -145,11 +145,18 @@ def clock_jumped(passed_ns: npt.NDArray[np.int64] | int, clock_jump_s: float) ->
     return (passed_ns <= 0) | (passed_ns > clock_jump_s * 1e9)
 
 
-def _by_gate(offsets: npt.NDArray[np.void], channels: int) -> npt.NDArray[np.void]:
-    """Offsets of the gates side by side, each as its own channel and gate."""
+def gated(offsets: npt.NDArray[np.void], gate: npt.ArrayLike) -> npt.NDArray[np.void]:
+    """Rows of dtype `OFFSET` as `GATED_OFFSET`; `gate` is one for all or one each."""
     rows = np.empty(len(offsets), dtype=GATED_OFFSET)
     for name in OFFSET.names or ():
         rows[name] = offsets[name]
-    gate, rows['channel'] = np.divmod(offsets['channel'], channels)
-    rows['gate'] = np.take(GATES, gate)
+    rows['gate'] = gate
+    return rows
+
+
+def _by_gate(offsets: npt.NDArray[np.void], channels: int) -> npt.NDArray[np.void]:
+    """Offsets of the gates side by side, each as its own channel and gate."""
+    gate, channel = np.divmod(offsets['channel'], channels)
+    rows = gated(offsets, np.take(GATES, gate))
+    rows['channel'] = channel
     return rows

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from maze_introspection.colors import ACTION_COLORS, GATE_BLUE, MORE_COLORS, OFFSET_GREEN, SALIENT_RED, rgb
+from maze_introspection.colors import GATE_BLUE, OFFSET_GREEN, SALIENT_RED, action_color, rgb
 from maze_introspection.config import IntrospectionConfig
 from maze_introspection.introspection import Insight
 from maze_introspection.offset import step_offsets
@@ -234,8 +234,7 @@ def _count_color(shade: UInt8) -> Any:
 
 
 def _color(action: int) -> tuple[int, int, int]:
-    colors = ACTION_COLORS + MORE_COLORS
-    return rgb(colors[action % len(colors)])
+    return rgb(action_color(action))
 
 
 def _pale(color: tuple[int, int, int]) -> tuple[int, ...]:

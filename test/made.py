@@ -65,18 +65,22 @@ def keeping(recording: Recording, keep) -> Recording:
     return replace(recording, **{name: getattr(recording, name)[keep] for name in per_step})
 
 
-def with_live(recording: Recording, config: IntrospectionConfig = IntrospectionConfig()) -> Recording:  # noqa: B008
-    """With what the live node would have said, computed step by step as it does."""
+def with_live(
+    recording: Recording,
+    config: IntrospectionConfig = IntrospectionConfig(),  # noqa: B008
+    since: int = 0,
+) -> Recording:
+    """With what a live node that came at step `since` would have said, computed step by step as it does."""
     looking = Introspection(config)
     looking.set_readout(recording.readout)
-    share, rows = [], [np.empty(0, dtype=LIVE_OFFSET)]
-    for t in range(recording.steps):
+    share, rows = np.full_like(recording.hidden, np.nan), [np.empty(0, dtype=LIVE_OFFSET)]
+    for t in range(since, recording.steps):
         parts = (recording.gates[t], recording.hidden[t], recording.cell[t], recording.scores[t])
         insight = looking.step(*parts, stamp_ns=int(recording.stamp_ns[t]))
-        share.append(insight.share)
+        share[t] = insight.share
         live = np.empty(len(insight.offsets), dtype=LIVE_OFFSET)
         live['step'], live['action'], live['distance_m'] = t, insight.action, np.hypot(*recording.ball_m[t])
         for name in ('gate', 'channel', 'offset', 'censored'):
             live[name] = insight.offsets[name]
         rows.append(live)
-    return replace(recording, live=Live(np.stack(share), np.concatenate(rows), config))
+    return replace(recording, live=Live(share, np.concatenate(rows), config))

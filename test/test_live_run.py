@@ -9,14 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from made import with_live
 from rosbags.rosbag2 import Reader
 
 from maze_introspection.analysis import analyze, compare_live
 from maze_introspection.bag import BagWriter, read_recording
 from maze_introspection.cli import main
 from maze_introspection.config import IntrospectionConfig
-from maze_introspection.introspection import Introspection
-from maze_introspection.recording import LIVE_OFFSET, Live
 from maze_introspection.statistics import episodes
 from maze_policy import topics
 from maze_policy.checkpoint import load_policy
@@ -110,25 +109,16 @@ def test_without_a_ball_only_what_needs_it_is_unknown(tmp_path, capsys):
 
 
 def test_an_introspection_that_came_late_lacks_steps_and_nothing_else(recording):
-    looking = Introspection(IntrospectionConfig())
-    looking.set_readout(recording.readout)
-    share, rows = np.full_like(recording.live.share, np.nan), []
-    for t in range(30, recording.steps):
-        parts = (recording.gates[t], recording.hidden[t], recording.cell[t], recording.scores[t])
-        insight = looking.step(*parts, stamp_ns=int(recording.stamp_ns[t]))
-        share[t] = insight.share
-        live = np.empty(len(insight.offsets), dtype=LIVE_OFFSET)
-        live['step'], live['action'], live['distance_m'] = t, insight.action, recording.distance_m[t]
-        for name in ('gate', 'channel', 'offset', 'censored'):
-            live[name] = insight.offsets[name]
-        rows.append(live)
-    late = replace(recording, live=Live(share, np.concatenate(rows)))
+    late = with_live(recording, since=30)
     comparison = compare_live(analyze(late, IntrospectionConfig()))
     assert (comparison.missing, comparison.share, comparison.offsets) == (30, None, None)
     assert not comparison.identical
-    changed = np.concatenate(rows)
+    changed = late.live.offsets.copy()
     changed['offset'][changed['step'] > 100] += 1
-    assert compare_live(analyze(replace(late, live=Live(share, changed)), IntrospectionConfig())).offsets is not None
+    assert (
+        compare_live(analyze(replace(late, live=replace(late.live, offsets=changed)), IntrospectionConfig())).offsets
+        is not None
+    )
 
 
 def test_a_readout_that_is_not_the_policys_is_refused(recording):

@@ -16,7 +16,7 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
 from maze_introspection.analysis import Analysis
-from maze_introspection.colors import ACTION_COLORS, MORE_COLORS
+from maze_introspection.colors import action_color
 from maze_policy.actions import ACTIONS
 from maze_policy.config import OBSERVATION_PX
 from maze_policy.maze import Maze
@@ -43,8 +43,7 @@ def action_names(actions: int) -> tuple[str, ...]:
 
 def action_colors(actions: int) -> ListedColormap:
     """One colour per action; beyond eight they repeat."""
-    colors = ACTION_COLORS + MORE_COLORS
-    return ListedColormap([colors[index % len(colors)] for index in range(actions)])
+    return ListedColormap([action_color(index) for index in range(actions)])
 
 
 def px_per_m(maze: Maze) -> float:
