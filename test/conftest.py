@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import itertools
 import os
+import tempfile
 import time
+from pathlib import Path
 
 import pytest
 
@@ -18,9 +21,17 @@ _COUNT = itertools.count()
 
 @pytest.fixture
 def domain():
-    """A ROS_DOMAIN_ID that no test beside this one uses: by xdist worker, process and test."""
-    worker = int(os.environ.get('PYTEST_XDIST_WORKER', 'gw0').removeprefix('gw'))
-    return 1 + (worker * 25 + os.getpid() * 7 + next(_COUNT)) % 100
+    """A ROS_DOMAIN_ID that no other test on this machine uses meanwhile: whoever has its file locked has it."""
+    first = os.getpid() * 7 + next(_COUNT)
+    for number in (1 + (first + step) % 100 for step in range(100)):
+        with open(Path(tempfile.gettempdir()) / f'maze_test_domain_{number}.lock', 'w') as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            yield number
+            return
+    pytest.fail('all 100 ROS_DOMAIN_IDs are taken')
 
 
 class Graph:
