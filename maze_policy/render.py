@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from maze_policy.config import OBSERVATION_PX, CameraConfig
+from maze_policy.config import OBSERVATION_PX, TILT_CUE_PER_RAD, CameraConfig
 from maze_policy.maze import Maze
 from maze_policy.simulator import half_gap_rad
 
@@ -16,8 +16,6 @@ UInt8 = npt.NDArray[np.uint8]
 TABLE, FLOOR, WALL, BALL = (72, 76, 80), (148, 124, 90), (48, 40, 36), (196, 206, 208)
 SUPERSAMPLE = 4  # everything is drawn this much larger and shrunk by area: exact coverage at every edge
 SUBPIXEL_BITS = 8  # of OpenCV's fixed-point coordinates
-# Brightness at the edge of the view changes by this much per rad of tilt: 24 % at 5 degrees.
-TILT_CUE_PER_RAD = 2.75
 
 
 class Renderer:
@@ -54,7 +52,7 @@ class _View:
         self._background = _shrink(fine)
         self._px_per_m = height / maze.view_m
         self._radius_px = maze.ball_radius_m * self._px_per_m
-        self._ball = BALL if fine.ndim == 3 else _grey(BALL)
+        self._ball = BALL if fine.ndim == 3 else grey(BALL)
         # Where a pixel lies, in halves of the view height.
         self._x = ((np.arange(width, dtype=np.float32) + 0.5) * 2 - width) / height
         self._y = (1 - (np.arange(height, dtype=np.float32) + 0.5) * 2 / height)[:, np.newaxis]
@@ -127,5 +125,5 @@ def _board(maze: Maze, width_px: int, height_px: int) -> UInt8:
     return fine
 
 
-def _grey(color: tuple[int, int, int]) -> int:
+def grey(color: tuple[int, int, int]) -> int:
     return int(cv2.cvtColor(np.array([[color]], np.uint8), cv2.COLOR_RGB2GRAY)[0, 0])

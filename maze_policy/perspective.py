@@ -1,0 +1,277 @@
+"""The tilting board as a lit scene before a pinhole camera: the observation in true perspective, compiled."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from maze_policy.config import OBSERVATION_PX
+from maze_policy.maze import Maze
+from maze_policy.mujoco_model import WALL_HEIGHT_M
+from maze_policy.render import BALL, FLOOR, TABLE, WALL, grey
+from maze_policy.simulator import TURN, half_gap_rad
+
+Float32 = npt.NDArray[np.float32]
+Float64 = npt.NDArray[np.float64]
+UInt8 = npt.NDArray[np.uint8]
+
+SCENE = (
+    'camera_x_m',
+    'camera_y_m',
+    'camera_z_m',
+    'aim_x_m',
+    'aim_y_m',
+    'turn_rad',
+    'zoom',
+    'brightness',
+    'gradient_x',
+    'gradient_y',
+    'tilt_cue_per_rad',
+    'floor',
+    'wall',
+    'ball',
+)
+LAMP_XY = (-0.6, 0.8)  # where the lamp stands, seen from above in the board's frame
+# A wall's side towards the lamp is brighter than its top by this share, the one away from it darker.
+SIDE_LIGHT = 0.6
+BEARINGS = 2048  # of the table of wall ends: less than 0.4 mm apart in the outermost ring
+RADII_PER_M = 2000.0  # of the table of nearest walls
+FAR_M = 0.5  # all that is further from the centre than this looks alike
+GRAZING = 1e-3  # a ray flatter than this sees the table far away
+
+
+class Perspective:
+    """Images of one maze as a pinhole camera anywhere above it sees the tilting board, its walls and the ball.
+
+    All is worked out per pixel from the maze's circles, without textures: where the pixel's ray meets the floor and
+    the tops of the walls, how far that is from the nearest wall's mid-line, and so which shares of the pixel are wall
+    top, wall side and floor (a box filter as wide as the pixel, across the wall and along it). In the pixel the ball
+    covers floor and sides, and tops cover the ball. The grey levels are those of `maze_policy.render`. All ours.
+    """
+
+    def __init__(self, maze: Maze) -> None:
+        self._maze = maze
+        radius_m = np.array([*maze.wall_radius_m, maze.rim_radius_m])
+        middle_m = (np.arange(int(FAR_M * RADII_PER_M)) + 0.5) / RADII_PER_M
+        nearest = np.abs(middle_m[:, np.newaxis] - radius_m).argmin(axis=1)
+        self._walls = (
+            radius_m[nearest].astype(np.float32),
+            (nearest * (BEARINGS + 1)).astype(np.int32),
+            _inside_m(maze).ravel(),
+            np.float32(maze.rim_radius_m),
+            np.float32(maze.wall_thickness_m / 2),
+        )
+
+    def draw(
+        self, images: UInt8, position_m: Float64, tilt_rad: Float64, ball_radius_m: Float64, scene: Float64
+    ) -> None:
+        """Draw n boards.
+
+        Args:
+            images: filled in place, mono8, shape (n, 84, 84), C-contiguous.
+            position_m: ball centres in the maze frame, which tilts with the board, shape (n, 2), m.
+            tilt_rad: true tilts about x and y, shape (n, 2), rad; signs as in `maze_policy.actions`.
+            ball_radius_m: shape (n,), m.
+            scene: camera and light, shape (n, len(SCENE)), columns as named in `SCENE`. The camera is at
+                (camera_x, camera_y, camera_z) m above the centre of the level board and looks at (aim_x, aim_y, 0);
+                `turn_rad` turns the picture counter-clockwise; straight above at height camera_z it would see a square
+                of maze.view_m / zoom. `brightness` is a factor on everything, `gradient_x` and `gradient_y` are the
+                relative change of the light from the middle of the picture to its right and upper edge,
+                `tilt_cue_per_rad` makes the raised side brighter (`maze_policy.render.TILT_CUE_PER_RAD`), and
+                `floor`, `wall` and `ball` are factors on their grey levels.
+
+        Raises:
+            ValueError: if a shape is another, a number is not finite, or a camera is not above the walls.
+        """
+        count = len(images)
+        square = (count, OBSERVATION_PX, OBSERVATION_PX)
+        if images.shape != square or images.dtype != np.uint8 or not images.flags.c_contiguous:
+            raise ValueError(f'want contiguous uint8 images of shape {square}, got {images.dtype} {images.shape}')
+        given = {
+            'position_m': (position_m, (count, 2)),
+            'tilt_rad': (tilt_rad, (count, 2)),
+            'ball_radius_m': (ball_radius_m, (count,)),
+            'scene': (scene, (count, len(SCENE))),
+        }
+        for name, (values, shape) in given.items():
+            if values.shape != shape or not np.isfinite(values).all():
+                raise ValueError(f'want finite {name} of shape {shape}, got shape {values.shape}')
+        lowest_m = scene[:, 2].min(initial=np.inf)
+        if lowest_m <= 2 * WALL_HEIGHT_M:
+            raise ValueError(f'want camera_z_m above {2 * WALL_HEIGHT_M}, got {lowest_m}')
+        eye_m, ray, pixel_m = _cameras(self._maze, tilt_rad, scene)
+        ball = np.column_stack([position_m, ball_radius_m]).astype(np.float32)
+        _draw(images, eye_m, ray, pixel_m, ball, _lights(self._maze, tilt_rad, scene), self._walls)
+
+
+def _inside_m(maze: Maze) -> Float32:
+    """How far inside a wall each bearing is, along the mid-line from the wall's end, m, negative in an opening.
+
+    Shape (walls, BEARINGS + 1). A round end counts as a straight one of the same area.
+    """
+    bearing = _bearing_rad((np.arange(BEARINGS + 1) + 0.5) * 4 / BEARINGS)
+    inside_m = np.full((maze.rings + 1, bearing.size), TURN * maze.rim_radius_m)  # the rim has no end
+    for wall, (radius_m, openings, gap) in enumerate(zip(maze.wall_radius_m, maze.openings_rad, half_gap_rad(maze))):
+        off = np.abs((bearing[:, np.newaxis] - openings + TURN / 2) % TURN - TURN / 2).min(axis=1)
+        inside_m[wall] = radius_m * (off - gap) + maze.wall_thickness_m / 2 * np.pi / 4
+    return inside_m.astype(np.float32)
+
+
+def _bearing_rad(diamond: Float64) -> Float64:
+    """The angle counter-clockwise from +x of what `_diamond` gives."""
+    x = np.where(diamond < 2, 1 - diamond, diamond - 3)
+    y = np.where(diamond < 2, 1, -1) * (1 - np.abs(x))
+    return np.arctan2(y, x)
+
+
+def _cameras(maze: Maze, tilt_rad: Float64, scene: Float64) -> tuple[Float64, Float64, Float32]:
+    """The camera in the tilted board's frame.
+
+    Returns:
+        eye_m: its place, shape (n, 3).
+        ray: direction through the middle of the first pixel, and its change per column and per row, shape (n, 3, 3).
+        pixel_m: width of a pixel where the camera looks, shape (n,).
+    """
+    eye, (aim_x, aim_y, turn, zoom) = scene[:, :3], scene[:, 3:7].T
+    forward = np.stack([aim_x, aim_y, np.zeros(len(scene))], axis=1) - eye
+    distance = np.linalg.norm(forward, axis=1, keepdims=True)
+    forward = forward / distance
+    right = np.cross(forward, (0.0, 1.0, 0.0))
+    right /= np.linalg.norm(right, axis=1, keepdims=True)
+    up = np.cross(right, forward)
+    cos, sin = np.cos(turn)[:, np.newaxis], np.sin(turn)[:, np.newaxis]
+    focal_px = (OBSERVATION_PX * eye[:, 2] * zoom / maze.view_m)[:, np.newaxis]
+    column, row = (cos * right - sin * up) / focal_px, -(sin * right + cos * up) / focal_px
+    corner = forward - (OBSERVATION_PX - 1) / 2 * (column + row)
+    (cos_x, cos_y), (sin_x, sin_y) = np.cos(tilt_rad).T, np.sin(tilt_rad).T
+    zero = np.zeros(len(scene))
+    # About x, then about the board's own y: the order of the hinges in maze_policy.mujoco_model.
+    board = np.array(
+        [
+            [cos_y, zero, sin_y],
+            [sin_x * sin_y, cos_x, -sin_x * cos_y],
+            [-cos_x * sin_y, sin_x, cos_x * cos_y],
+        ]
+    )
+    seen = np.einsum('nvi,ijn->nvj', np.stack([eye, corner, column, row], axis=1), board)
+    return seen[:, 0], seen[:, 1:], (distance / focal_px)[:, 0].astype(np.float32)
+
+
+def _lights(maze: Maze, tilt_rad: Float64, scene: Float64) -> Float32:
+    """Light in the middle, its change per pixel right and down and per m along x and y of the board; grey levels.
+
+    Shape (n, 9): the last four are those of table, floor, wall and ball.
+    """
+    brightness, gradient_x, gradient_y, cue, floor, wall, ball = scene[:, 7:].T
+    per_px, per_m = 2 / OBSERVATION_PX, cue * 2 / maze.view_m
+    lights = [
+        brightness,
+        brightness * gradient_x * per_px,
+        -brightness * gradient_y * per_px,
+        -brightness * per_m * tilt_rad[:, 1],
+        brightness * per_m * tilt_rad[:, 0],
+        np.full(len(scene), grey(TABLE)),
+        floor * grey(FLOOR),
+        wall * grey(WALL),
+        ball * grey(BALL),
+    ]
+    return np.stack(lights, axis=1).astype(np.float32)
+
+
+@njit(cache=True, inline='always')
+def _share(x: Any) -> Any:
+    """Share of a pixel, its middle at 0 and one wide, that lies below x."""
+    return min(max(x + np.float32(0.5), np.float32(0.0)), np.float32(1.0))
+
+
+@njit(cache=True, inline='always')
+def _diamond(x: Any, y: Any) -> Any:
+    """Like the angle of (x, y) counter-clockwise from +x, but 0 to 4 and on a diamond instead of a circle."""
+    along = x / (abs(x) + abs(y) + np.float32(1e-9))
+    return np.float32(1.0) - along if y >= np.float32(0.0) else np.float32(3.0) + along
+
+
+# No shortcut that takes all numbers for finite. Loops over a row either look something up or calculate: only those that
+# calculate alone become vector instructions, four times as fast in all.
+@njit(cache=True, error_model='numpy', fastmath={'contract', 'arcp', 'nsz', 'reassoc'})
+def _draw(
+    images: UInt8, eye: Float64, ray: Float64, pixel_m: Float32, ball: Float32, lights: Float32, walls: Any
+) -> None:
+    nearest, first, inside, rim, half = walls
+    size = images.shape[1]
+    zero, one = np.float32(0.0), np.float32(1.0)
+    high, mid = np.float32(WALL_HEIGHT_M), np.float32(WALL_HEIGHT_M / 2)
+    bearings, radii, last = np.float32(BEARINGS / 4), np.float32(RADII_PER_M), np.float32(nearest.size - 1)
+    lamp_x, lamp_y, contrast = np.float32(LAMP_XY[0]), np.float32(LAMP_XY[1]), np.float32(SIDE_LIGHT)
+    flattest = np.float32(-GRAZING)
+    at_r, at_top, at_floor = np.empty(size, np.int32), np.empty(size, np.int32), np.empty(size, np.int32)
+    radius, inside_top, inside_floor = (
+        np.empty(size, np.float32),
+        np.empty(size, np.float32),
+        np.empty(size, np.float32),
+    )
+    for board in range(images.shape[0]):
+        eye_x, eye_y, eye_z = np.float32(eye[board, 0]), np.float32(eye[board, 1]), np.float32(eye[board, 2])
+        by_x, by_y, by_z = np.float32(ray[board, 1, 0]), np.float32(ray[board, 1, 1]), np.float32(ray[board, 1, 2])
+        ball_x, ball_y, ball_r = ball[board, 0], ball[board, 1], ball[board, 2]
+        bright, per_column, per_row, per_x, per_y, table, floor, wall, ball_level = lights[board]
+        per_px = one / pixel_m[board]
+        for row in range(size):
+            ray_x = np.float32(ray[board, 0, 0] + row * ray[board, 2, 0])
+            ray_y = np.float32(ray[board, 0, 1] + row * ray[board, 2, 1])
+            ray_z = np.float32(ray[board, 0, 2] + row * ray[board, 2, 2])
+            first_light = np.float32(bright + (row - (size - 1) / 2) * per_row - (size - 1) / 2 * per_column)
+            for column in range(size):
+                c = np.float32(column)
+                down = one / min(ray_z + c * by_z, flattest)
+                slope_x, slope_y = (ray_x + c * by_x) * down, (ray_y + c * by_y) * down
+                x, y = eye_x - eye_z * slope_x, eye_y - eye_z * slope_y
+                mid_x, mid_y = x + mid * slope_x, y + mid * slope_y
+                at_r[column] = np.int32(min(np.sqrt(mid_x * mid_x + mid_y * mid_y) * radii, last))
+                at_top[column] = np.int32(_diamond(x + high * slope_x, y + high * slope_y) * bearings)
+                at_floor[column] = np.int32(_diamond(x, y) * bearings)
+            for column in range(size):
+                index = at_r[column]
+                radius[column] = nearest[index]
+                inside_top[column] = inside[first[index] + at_top[column]]
+                inside_floor[column] = inside[first[index] + at_floor[column]]
+            for column in range(size):
+                c = np.float32(column)
+                # The ray at height h is at (x + h * slope_x, y + h * slope_y).
+                down = one / min(ray_z + c * by_z, flattest)
+                slope_x, slope_y = (ray_x + c * by_x) * down, (ray_y + c * by_y) * down
+                x, y = eye_x - eye_z * slope_x, eye_y - eye_z * slope_y
+                # Across the nearest wall, its mid-line at 0, all as at half its height.
+                mid_x, mid_y = x + mid * slope_x, y + mid * slope_y
+                r = np.sqrt(mid_x * mid_x + mid_y * mid_y) + np.float32(1e-9)
+                out_x, out_y = mid_x / r, mid_y / r
+                across = r - radius[column]
+                lean = mid * (slope_x * out_x + slope_y * out_y)
+                reach = half + abs(lean)
+                outside = one - _share((reach - across) * per_px)
+                band = one - outside - _share((-reach - across) * per_px)
+                top = _share((half - lean - across) * per_px) - _share((-half - lean - across) * per_px)
+                # Along it.
+                stands = _share(inside_top[column] * per_px)
+                reaches = max(stands, _share(inside_floor[column] * per_px))
+                along = out_x * slope_y - out_y * slope_x
+                lit_face, lit_end = out_x * lamp_x + out_y * lamp_y, out_x * lamp_y - out_y * lamp_x
+                face, end = (band - top) * reaches, top * (reaches - stands)
+                lit = (lit_face if lean > zero else -lit_face) * face + (lit_end if along > zero else -lit_end) * end
+                top *= stands
+                # The sphere: how far its middle is from the ray.
+                to_x, to_y = x + ball_r * slope_x - ball_x, y + ball_r * slope_y - ball_y
+                dot = to_x * slope_x + to_y * slope_y
+                apart = to_x * to_x + to_y * to_y - dot * dot / (one + slope_x * slope_x + slope_y * slope_y)
+                hidden = _share((ball_r - np.sqrt(max(apart, zero))) * per_px)
+                ground = floor * (one - face - end - top)
+                ground += (table - floor) * outside if radius[column] == rim else zero
+                level = ground + wall * (face + end + contrast * lit)
+                level += hidden * (ball_level * (one - top) - level) + wall * top
+                light = first_light + c * per_column + per_x * x + per_y * y
+                images[board, row, column] = np.uint8(
+                    np.int32(min(max(level * light + np.float32(0.5), zero), np.float32(255.0)))
+                )
