@@ -12,7 +12,10 @@ _TILT_ABOUT_XY = np.array([[1, 0], [-1, 0], [0, 1], [0, -1], [0, 0]], dtype=np.f
 
 
 def next_tilt(
-    tilt_rad: npt.NDArray[np.float64], action: npt.ArrayLike, step_rad: float, limit_rad: float
+    tilt_rad: npt.NDArray[np.float64],
+    action: npt.ArrayLike,
+    step_rad: float | npt.NDArray[np.float64],
+    limit_rad: float,
 ) -> npt.NDArray[np.float64]:
     """The tilt command after an action: about x and y, rad, shape (..., 2), inside +-limit_rad.
 

@@ -85,6 +85,12 @@ def load_card(path: Path | None = None) -> dict[str, Any]:
     return card
 
 
+def provenance(path: Path) -> dict[str, Any]:
+    """Which checkpoint another training began with: digest and card, for the card of what comes out."""
+    description = _read_description(path.with_suffix('.json'))
+    return {'name': path.stem, 'sha256': description['sha256'], 'card': description['card']}
+
+
 def _read_description(path: Path) -> dict[str, Any]:
     try:
         description: Any = json.loads(path.read_bytes())

@@ -15,7 +15,7 @@ from gymnasium import spaces
 
 from maze_policy.actions import ACTIONS
 from maze_policy.boards import Boards
-from maze_policy.config import OBSERVATION_PX, CameraConfig, PhysicsConfig
+from maze_policy.config import OBSERVATION_PX, CameraConfig, WorldConfig
 from maze_policy.expert import Route
 from maze_policy.maze import Maze, load_maze
 from maze_policy.render import Renderer
@@ -44,7 +44,7 @@ class CircularMazeEnv(gymnasium.Env[npt.NDArray[np.uint8], np.int64]):
         self,
         render_mode: str | None = None,
         maze: Maze | None = None,
-        physics: PhysicsConfig = PhysicsConfig(),  # noqa: B008
+        world: WorldConfig = WorldConfig(),  # noqa: B008
     ) -> None:
         if render_mode not in (None, *self.metadata['render_modes']):
             raise ValueError(f'render_mode wants None or one of {self.metadata["render_modes"]}, got {render_mode!r}')
@@ -52,10 +52,9 @@ class CircularMazeEnv(gymnasium.Env[npt.NDArray[np.uint8], np.int64]):
         self.observation_space = spaces.Box(0, 255, (OBSERVATION_PX, OBSERVATION_PX), np.uint8)
         self.action_space = spaces.Discrete(len(ACTIONS))
         self._maze = maze or load_maze()
-        self._physics = physics
         self._route = Route(self._maze)
         self._camera = Renderer(self._maze, CameraConfig())
-        self._boards = Boards(self._maze, physics, 1, 0)
+        self._boards = Boards(self._maze, world, 1, 0)
         self._seeded = False  # without a seed every environment plays starts of its own
 
     def reset(
@@ -75,7 +74,7 @@ class CircularMazeEnv(gymnasium.Env[npt.NDArray[np.uint8], np.int64]):
         self._boards.step(np.array([action]), _BOARD)
         solved = bool(self._boards.simulator.solved[0])
         reward = (before_m - self._to_go_m()) / self._maze.rim_radius_m + STEP_REWARD + SOLVED_REWARD * solved
-        late = bool(self._boards.elapsed[0] >= TIME_LIMIT_S * self._physics.rate_hz)
+        late = bool(self._boards.elapsed_s[0] >= TIME_LIMIT_S)
         return self._observation(), reward, solved, late and not solved, self._info()
 
     def render(self) -> npt.NDArray[np.uint8] | None:

@@ -11,7 +11,7 @@ import torch
 from tqdm import tqdm
 
 from maze_policy.boards import Boards
-from maze_policy.config import CameraConfig, EvaluateConfig, PhysicsConfig
+from maze_policy.config import EvaluateConfig, WorldConfig
 from maze_policy.maze import Maze
 from maze_policy.network import CnnLstm
 
@@ -61,30 +61,29 @@ def evaluate(
     network: CnnLstm,
     config: EvaluateConfig,
     maze: Maze,
-    physics: PhysicsConfig = PhysicsConfig(),  # noqa: B008 (frozen)
+    world: WorldConfig = WorldConfig(),  # noqa: B008 (frozen)
     *,
     progress: bool = False,
 ) -> Evaluation:
     """Play `config.count` trials with the network; the same config gives the same trials."""
-    camera = CameraConfig() if config.camera else None
-    boards = Boards(maze, physics, config.count, config.seed, config, camera=camera)
+    boards = Boards(maze, world, config.count, config.seed)
     hidden, cell = torch.zeros(config.count, network.n_l), torch.zeros(config.count, network.n_l)
-    ring_steps = np.zeros((config.count, maze.rings + 1))
+    ring_s = np.zeros((config.count, maze.rings + 1))
     playing = np.arange(config.count)
     with torch.no_grad(), tqdm(total=config.count, unit='trial', disable=not progress) as bar:
         while playing.size:
             images = torch.from_numpy(boards.observations(playing))[None]
             memory = (hidden[playing], cell[playing]) if config.memory else None
             scores, _, (hidden[playing], cell[playing]) = network.sequence(images, memory)
-            before = boards.elapsed[playing]
+            before_s = boards.elapsed_s[playing]
             boards.step(scores[0].argmax(dim=1).numpy(), playing)
             distance_m = np.hypot(*boards.simulator.position_m[playing].T)
-            ring_steps[playing, maze.ring(distance_m)] += boards.elapsed[playing] - before
-            late = boards.elapsed[playing] >= config.time_limit_s * physics.rate_hz
+            ring_s[playing, maze.ring(distance_m)] += boards.elapsed_s[playing] - before_s
+            late = boards.elapsed_s[playing] >= config.time_limit_s
             left = playing[~boards.simulator.solved[playing] & ~late]
             bar.update(playing.size - left.size)
             playing = left
-    return Evaluation(boards.simulator.solved.copy(), boards.elapsed / physics.rate_hz, ring_steps / physics.rate_hz)
+    return Evaluation(boards.simulator.solved.copy(), boards.elapsed_s.copy(), ring_s)
 
 
 def _spread(values: Float64) -> dict[str, Any]:

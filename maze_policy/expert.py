@@ -56,13 +56,23 @@ class Expert:
             config.aligned_m,
             config.response_s,
             ROLLING * physics.gravity_m_s2,
-            math.radians(physics.tilt_step_deg),
             math.radians(physics.tilt_limit_deg),
         )
+        self._step_rad = math.radians(physics.tilt_step_deg)
 
-    def act(self, position_m: Float64, velocity_m_s: Float64, command_rad: Float64) -> Int64:
-        """Action for each ball, shape (count,), from positions, velocities and commanded tilts of shape (count, 2)."""
-        return _act(position_m, velocity_m_s, command_rad, self.route.geometry, self._numbers)
+    def act(
+        self,
+        position_m: Float64,
+        velocity_m_s: Float64,
+        command_rad: Float64,
+        step_rad: Float64 | None = None,
+    ) -> Int64:
+        """Action for each ball, shape (count,), from positions, velocities and commanded tilts of shape (count, 2).
+
+        `step_rad`: by how much an action tilts each board, shape (count,), rad; the nominal step without.
+        """
+        steps = np.full(len(position_m), self._step_rad) if step_rad is None else step_rad
+        return _act(position_m, velocity_m_s, command_rad, steps, self.route.geometry, self._numbers)
 
 
 @njit(cache=True)
@@ -105,9 +115,9 @@ def _to_go(position: Float64, geometry: Any) -> Float64:
 
 
 @njit(cache=True)
-def _act(position: Float64, velocity: Float64, command: Float64, geometry: Any, numbers: Any) -> Int64:
+def _act(position: Float64, velocity: Float64, command: Float64, step: Float64, geometry: Any, numbers: Any) -> Int64:
     walls, lanes, _, angles, _ = geometry
-    ahead, approach, top_speed, inward, aligned, response, per_rad, step, limit = numbers
+    ahead, approach, top_speed, inward, aligned, response, per_rad, limit = numbers
     action = np.empty(len(position), np.int64)
     for ball in range(len(position)):
         x, y = position[ball]
@@ -133,7 +143,7 @@ def _act(position: Float64, velocity: Float64, command: Float64, geometry: Any, 
         a_y = a_out * out_y + a_along * out_x
         off_x = min(max(-a_y / per_rad, -limit), limit) - command[ball, 0]
         off_y = min(max(a_x / per_rad, -limit), limit) - command[ball, 1]
-        if max(abs(off_x), abs(off_y)) < step / 2:
+        if max(abs(off_x), abs(off_y)) < step[ball] / 2:
             action[ball] = 4
         elif abs(off_x) >= abs(off_y):
             action[ball] = 0 if off_x > 0 else 1

@@ -92,14 +92,18 @@ def did_you_mean(name: str, names: list[str]) -> str:
     return f'; did you mean {close[0]!r}?' if close else f'; it has: {", ".join(names)}'
 
 
-def add_options(parser: argparse.ArgumentParser, config: type[Config]) -> None:
-    """One `--option` per field; read the result back with `from_options`."""
+def add_options(parser: argparse._ActionsContainer, config: type[Config], *, defaults: bool = True) -> None:
+    """One `--option` per field; read the result back with `from_options`.
+
+    Without `defaults` an option that is not given is None.
+    """
     for field, kind in fields_of(config):
         text = field.metadata['description']
         option = '--' + field.name.replace('_', '-')
-        if field.default is not dataclasses.MISSING:
+        has_default = defaults and field.default is not dataclasses.MISSING
+        if has_default:
             text += ' (default: %(default)s)'
-        settings: dict[str, Any] = {'default': None if field.default is dataclasses.MISSING else field.default}
+        settings: dict[str, Any] = {'default': field.default if has_default else None}
         if kind is bool:
             settings['action'] = argparse.BooleanOptionalAction
         elif kind in ELEMENT:

@@ -17,10 +17,21 @@ Int64 = npt.NDArray[np.int64]
 
 ROLLING = 5.0 / 7.0  # a solid ball that rolls without slipping gets this share of the downhill acceleration
 TURN = 2.0 * math.pi
+# Columns of `Simulator.coefficients`, what a board's physics may differ in.
+COEFFICIENTS = (
+    'gravity_m_s2',
+    'rolling_resistance',
+    'viscous_per_s',
+    'restitution',
+    'wall_friction',
+    'tilt_lag_s',
+    'ball_radius_m',
+    'period_s',
+)
 
 
 class Simulator:
-    """`count` boards with one ball each, advanced together by one control period per `step`.
+    """`count` boards with one ball each, advanced together by one control period each per `step`.
 
     The ball rolls without slipping (5/7 of gravity along the board), with rolling resistance and viscous damping; a
     wall returns a share of the normal speed and rubs along the tangent. A wall is everything within half its
@@ -32,12 +43,11 @@ class Simulator:
         velocity_m_s: their velocities, shape (count, 2), m/s.
         tilt_rad: true tilt of each board about x and y, shape (count, 2), rad; signs as in `maze_policy.actions`.
         solved: whether the ball has been in the centre at the end of a step since the last reset, shape (count,).
+        coefficients: physics of each board, columns `COEFFICIENTS`, shape (count, 8); `physics` and the maze's ball
+            until somebody writes something else there. `period_s` is how long one step lasts.
     """
 
-    def __init__(
-        self, maze: Maze, physics: PhysicsConfig, count: int = 1, seed: int = 0, *, variation: float = 0.0
-    ) -> None:
-        """`variation`: at every reset each coefficient of a board is drawn anew within this share of its value."""
+    def __init__(self, maze: Maze, physics: PhysicsConfig, count: int = 1, seed: int = 0) -> None:
         self.maze = maze
         self.physics = physics
         self.count = count
@@ -46,18 +56,8 @@ class Simulator:
         self.tilt_rad = np.zeros((count, 2))
         self.solved = np.zeros(count, dtype=np.bool_)
         self._random = np.random.default_rng(seed)
-        self._variation = variation
-        self._nominal = np.array(
-            [
-                physics.gravity_m_s2,
-                physics.rolling_resistance,
-                physics.viscous_per_s,
-                physics.restitution,
-                physics.wall_friction,
-                physics.tilt_lag_s,
-            ]
-        )
-        self._coefficients = np.tile(self._nominal, (count, 1))
+        nominal = physics.as_dict() | {'ball_radius_m': maze.ball_radius_m, 'period_s': 1 / physics.rate_hz}
+        self.coefficients = np.tile([float(nominal[name]) for name in COEFFICIENTS], (count, 1))
         self._all = np.arange(count)
         radius_m = np.array([*maze.wall_radius_m, maze.rim_radius_m])
         first = np.concatenate([[0], np.cumsum([*maze.openings_per_wall, 0])])
@@ -93,8 +93,7 @@ class Simulator:
         self.velocity_m_s[boards] = 0.0
         self.tilt_rad[boards] = 0.0
         self.solved[boards] = False
-        spread = self._random.uniform(-1.0, 1.0, (boards.size, self._nominal.size))
-        self._coefficients[boards] = self._nominal * (1.0 + self._variation * spread)
+        self._place(boards)
 
     def step(self, command_rad: npt.ArrayLike, which: npt.ArrayLike | None = None) -> None:
         """Advance the boards `which` (indices; all without) by one control period.
@@ -110,20 +109,25 @@ class Simulator:
         if command.shape != (self.count, 2) or not np.isfinite(command).all():
             raise ValueError(f'want finite commands of shape {(self.count, 2)}, got shape {command.shape}')
         boards = self._all if which is None else np.asarray(which, dtype=np.int64)
+        self._advance(boards, command)
+        distance = np.hypot(self.position_m[boards, 0], self.position_m[boards, 1])
+        self.solved[boards] |= distance < self.maze.solved_radius_m
+
+    def _place(self, boards: Int64) -> None:
+        """For an engine that keeps more of a board than position, velocity and tilt: they were just set."""
+
+    def _advance(self, boards: Int64, command: Float64) -> None:
         _advance(
             boards,
             command,
             self.position_m,
             self.velocity_m_s,
             self.tilt_rad,
-            self._coefficients,
+            self.coefficients,
             self._walls,
-            self.maze.ball_radius_m + self.maze.wall_thickness_m / 2,
+            self.maze.wall_thickness_m / 2,
             self.physics.substeps,
-            1.0 / (self.physics.rate_hz * self.physics.substeps),
         )
-        distance = np.hypot(self.position_m[boards, 0], self.position_m[boards, 1])
-        self.solved[boards] |= distance < self.maze.solved_radius_m
 
 
 def half_gap_rad(maze: Maze) -> Float64:
@@ -141,13 +145,14 @@ def _advance(
     tilt: Float64,
     coefficients: Float64,
     walls: Any,
-    reach: float,
+    half_wall: float,
     substeps: int,
-    dt: float,
 ) -> None:
     radius, first, angle, half = walls
     for board in boards:
-        gravity, resistance, viscous, restitution, friction, lag = coefficients[board]
+        gravity, resistance, viscous, restitution, friction, lag, ball_radius, period = coefficients[board]
+        reach = ball_radius + half_wall
+        dt = period / substeps
         follow = 1.0 - math.exp(-dt / lag) if lag > 0.0 else 1.0
         x, y = position[board]
         vx, vy = velocity[board]

@@ -22,9 +22,8 @@ from tqdm import tqdm
 from maze_policy import checkpoint
 from maze_policy.actions import ACTIONS
 from maze_policy.boards import Boards
-from maze_policy.config import EvaluateConfig, NetworkConfig, PhysicsConfig, TrainConfig
+from maze_policy.config import EvaluateConfig, NetworkConfig, TrainConfig, WorldConfig
 from maze_policy.evaluate import evaluate
-from maze_policy.expert import Expert
 from maze_policy.maze import Maze
 from maze_policy.network import CnnLstm, Memory
 
@@ -58,14 +57,29 @@ class Trainer:
     """
 
     def __init__(
-        self, config: TrainConfig, network_config: NetworkConfig, maze: Maze, physics: PhysicsConfig, out: Path
+        self,
+        config: TrainConfig,
+        network_config: NetworkConfig,
+        maze: Maze,
+        world: WorldConfig,
+        out: Path,
+        *,
+        init: Path | None = None,
     ) -> None:
+        """`init`: a checkpoint whose weights the training begins with."""
         if network_config.n_a != len(ACTIONS):
             raise ValueError(f'n_a wants {len(ACTIONS)}, one for each action of the maze, got {network_config.n_a}')
         torch.set_num_threads(config.threads)
         torch.manual_seed(config.seed)
-        self.config, self.maze, self.physics, self.out = config, maze, physics, out
+        self.config, self.maze, self.world, self.out = config, maze, world, out
         self.network = CnnLstm(network_config)
+        self.begun_with: dict[str, Any] | None = None
+        if init is not None:
+            policy = checkpoint.load_policy(init)
+            if policy.config != network_config:
+                raise ValueError(f'{init} wants {network_config} to go on from, got {policy.config}')
+            self.network.load_state_dict(policy.state_dict())
+            self.begun_with = checkpoint.provenance(init)
         self.state_head = nn.Linear(network_config.n_l, 4)  # dropped from the checkpoint
         weights = [*self.network.parameters(), *self.state_head.parameters()]
         self.optimizer = torch.optim.Adam(weights, lr=config.learning_rate)
@@ -75,10 +89,9 @@ class Trainer:
         out.mkdir(parents=True, exist_ok=True)
         if self._state_path.exists():
             self._load()
-        self.expert = Expert(maze, physics)
         # After a resume other episodes than those already seen.
         seed = int(np.random.SeedSequence([config.seed, self.chunk]).generate_state(1)[0])
-        self.boards = Boards(maze, physics, config.boards, seed, config)
+        self.boards = Boards(maze, world, config.boards, seed)
         self.memory: Memory = (torch.zeros(config.boards, network_config.n_l),) * 2
         self.kept: deque[Chunk] = deque(maxlen=config.replay_chunks)
 
@@ -122,7 +135,7 @@ class Trainer:
 
     def _reset_ended(self, random: np.random.Generator) -> None:
         """New episodes on the boards that are done; only between chunks, so that no chunk spans two episodes."""
-        late = self.boards.elapsed >= self.config.episode_s * self.physics.rate_hz
+        late = self.boards.elapsed_s >= self.config.episode_s
         ended = np.flatnonzero(self.boards.simulator.solved | late)
         any_ring = random.random(ended.size) < self.config.any_ring
         ring = np.where(any_ring, random.integers(1, self.maze.rings + 1, ended.size), self.maze.rings)
@@ -132,14 +145,14 @@ class Trainer:
 
     @torch.no_grad()
     def _collect(self, expert_share: float, random: np.random.Generator) -> Chunk:
-        config, boards, simulator = self.config, self.boards, self.boards.simulator
+        config, boards = self.config, self.boards
         everyone = np.arange(config.boards)
         by_expert = random.random(config.boards) < expert_share
         before = (self.memory[0].clone(), self.memory[1].clone())
         images, actions, states = [], [], []
         for _ in range(config.chunk_steps):
             seen = boards.observations(everyone)
-            wanted = self.expert.act(simulator.position_m, simulator.velocity_m_s, boards.command_rad)
+            wanted = boards.expert_actions()
             scores, _, self.memory = self.network.sequence(torch.from_numpy(seen)[None], self.memory)
             played = np.where(by_expert, wanted, scores[0].argmax(dim=1).numpy())
             stray = random.random(config.boards) < config.random_actions
@@ -163,13 +176,17 @@ class Trainer:
     def _learn(self, chunk: Chunk, boards: Tensor) -> tuple[float, float, float]:
         """One gradient step on some boards of a chunk; loss, agreement with the expert, error of the ball state."""
         memory = (chunk.memory[0][boards], chunk.memory[1][boards])
-        scores, hidden, _ = self.network.sequence(chunk.images[:, boards], memory)
+        config = self.config
+        with torch.autocast('cpu', torch.bfloat16, enabled=config.bfloat16):
+            scores, hidden, _ = self.network.sequence(chunk.images[:, boards], memory)
+        scores, hidden = scores.float(), hidden.float()
         action = chunk.action[:, boards].flatten()
         loss = functional.cross_entropy(scores.flatten(0, 1), action)
         state_error = functional.mse_loss(self.state_head(hidden), chunk.state[:, boards])
+        penalty = config.activation_l1 * hidden.abs().mean() + config.readout_l1 * self.network.actor.weight.abs().sum()
         self.optimizer.zero_grad()
-        (loss + self.config.state_weight * state_error).backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self.optimizer.param_groups[0]['params'], self.config.gradient_norm)
+        (loss + config.state_weight * state_error + penalty).backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.optimizer.param_groups[0]['params'], config.gradient_norm)
         self.optimizer.step()
         agreement = (scores.flatten(0, 1).argmax(dim=1) == action).float().mean()
         return loss.item(), agreement.item(), state_error.item()
@@ -178,7 +195,7 @@ class Trainer:
         config = EvaluateConfig(
             count=self.config.evaluate_count, seed=self.config.seed + 1, time_limit_s=EVALUATION_LIMIT_S
         )
-        self.results = evaluate(self.network, config, self.maze, self.physics).summary()
+        self.results = evaluate(self.network, config, self.maze, self.world).summary()
         return {'success': self.results['success'], 'median_s': self.results['time_s']['median']}
 
     @property
@@ -187,7 +204,7 @@ class Trainer:
 
     def _settings(self) -> dict[str, Any]:
         """Everything that must stay the same for a training to go on."""
-        parts = (self.config, self.network.config, self.maze, self.physics)
+        parts = (self.config, self.network.config, self.maze, self.world)
         return {name: value for part in parts for name, value in part.as_dict().items()}
 
     def card(self) -> dict[str, Any]:
@@ -195,11 +212,12 @@ class Trainer:
         return {
             'method': 'DAgger from a privileged expert',
             'train': self.config.as_dict(),
-            'physics': self.physics.as_dict(),
+            'world': self.world.as_dict(),
             'maze': self.maze.as_dict(),
             'chunks': self.chunk,
             'frames': self.chunk * self.config.boards * self.config.chunk_steps,
             'results': self.results,
+            'begun_with': self.begun_with,
         }
 
     def _save(self) -> None:
