@@ -126,4 +126,5 @@ def _board(maze: Maze, width_px: int, height_px: int) -> UInt8:
 
 
 def grey(color: tuple[int, int, int]) -> int:
+    """The grey level of an rgb8 color."""
     return int(cv2.cvtColor(np.array([[color]], np.uint8), cv2.COLOR_RGB2GRAY)[0, 0])
