@@ -37,9 +37,8 @@ SCENE = (
 LAMP_XY = (-0.6, 0.8)  # where the lamp stands, seen from above in the board's frame
 # A wall's side towards the lamp is brighter than its top by this share, the one away from it darker.
 SIDE_LIGHT = 0.6
-BEARINGS = 2048  # of the table of wall ends: less than 0.4 mm apart in the outermost ring
-RADII_PER_M = 2000.0  # of the table of nearest walls
-FAR_M = 0.5  # all that is further from the centre than this looks alike
+BEARINGS = 2048  # of the table of wall ends: at most 0.3 mm apart along the outermost wall
+AREAS = 4096  # of the table of nearest walls, over the squared distance from the centre: to look it up takes no root
 GRAZING = 1e-3  # a ray flatter than this sees the table far away
 
 
@@ -55,14 +54,15 @@ class Perspective:
     def __init__(self, maze: Maze) -> None:
         self._maze = maze
         radius_m = np.array([*maze.wall_radius_m, maze.rim_radius_m])
-        middle_m = (np.arange(int(FAR_M * RADII_PER_M)) + 0.5) / RADII_PER_M
+        middle_m = maze.rim_radius_m * np.sqrt((np.arange(AREAS) + 0.5) / AREAS)
         nearest = np.abs(middle_m[:, np.newaxis] - radius_m).argmin(axis=1)
         self._walls = (
             radius_m[nearest].astype(np.float32),
-            (nearest * (BEARINGS + 1)).astype(np.int32),
-            _inside_m(maze).ravel(),
+            (nearest * (BEARINGS + 1)).astype(np.uint32),
+            _ends(maze).ravel(),
             np.float32(maze.rim_radius_m),
             np.float32(maze.wall_thickness_m / 2),
+            np.float32(AREAS / maze.rim_radius_m**2),
         )
 
     def draw(
@@ -107,24 +107,28 @@ class Perspective:
         _draw(images, eye_m, ray, pixel_m, ball, _lights(self._maze, tilt_rad, scene), self._walls)
 
 
-def _inside_m(maze: Maze) -> Float32:
-    """How far inside a wall each bearing is, along the mid-line from the wall's end, m, negative in an opening.
+def _ends(maze: Maze) -> Float32:
+    """How far inside a wall each bearing is, along the mid-line from the wall's nearest end, m, negative in an opening.
 
-    Shape (walls, BEARINGS + 1). A round end counts as a straight one of the same area.
+    Shape (walls, BEARINGS + 1). To say both in one number it is 1 + that, and negative where counter-clockwise leads
+    out of the wall. A round end counts as a straight one of the same area.
     """
     bearing = _bearing_rad((np.arange(BEARINGS + 1) + 0.5) * 4 / BEARINGS)
-    inside_m = np.full((maze.rings + 1, bearing.size), TURN * maze.rim_radius_m)  # the rim has no end
+    ends = np.full((maze.rings + 1, bearing.size), 1 + TURN * maze.rim_radius_m)  # the rim has none
     for wall, (radius_m, openings, gap) in enumerate(zip(maze.wall_radius_m, maze.openings_rad, half_gap_rad(maze))):
-        off = np.abs((bearing[:, np.newaxis] - openings + TURN / 2) % TURN - TURN / 2).min(axis=1)
-        inside_m[wall] = radius_m * (off - gap) + maze.wall_thickness_m / 2 * np.pi / 4
-    return inside_m.astype(np.float32)
+        off = (bearing[:, np.newaxis] - openings + TURN / 2) % TURN - TURN / 2
+        nearest = off[np.arange(bearing.size), np.abs(off).argmin(axis=1)]
+        inside_m = radius_m * (np.abs(nearest) - gap) + maze.wall_thickness_m / 2 * np.pi / 4
+        ends[wall] = np.copysign(1 + inside_m, nearest)
+    return ends.astype(np.float32)
 
 
 def _bearing_rad(diamond: Float64) -> Float64:
-    """The angle counter-clockwise from +x of what `_diamond` gives."""
+    """The angle counter-clockwise from +x of what `_bearing` gives."""
     x = np.where(diamond < 2, 1 - diamond, diamond - 3)
     y = np.where(diamond < 2, 1, -1) * (1 - np.abs(x))
-    return np.arctan2(y, x)
+    angle: Float64 = np.arctan2(y, x)
+    return angle
 
 
 def _cameras(maze: Maze, tilt_rad: Float64, scene: Float64) -> tuple[Float64, Float64, Float32]:
@@ -188,37 +192,38 @@ def _share(x: Any) -> Any:
 
 
 @njit(cache=True, inline='always')
-def _diamond(x: Any, y: Any) -> Any:
-    """Like the angle of (x, y) counter-clockwise from +x, but 0 to 4 and on a diamond instead of a circle."""
+def _bearing(x: Any, y: Any) -> Any:
+    """Like the angle of (x, y) counter-clockwise from +x, but on a diamond and counted in quarters."""
     along = x / (abs(x) + abs(y) + np.float32(1e-9))
     return np.float32(1.0) - along if y >= np.float32(0.0) else np.float32(3.0) + along
 
 
-# No shortcut that takes all numbers for finite. Loops over a row either look something up or calculate: only those that
-# calculate alone become vector instructions, four times as fast in all.
+# No shortcut that takes all numbers for finite. Each loop over a row either looks something up or calculates: those
+# that only calculate become vector instructions, which makes all of it six times as fast.
 @njit(cache=True, error_model='numpy', fastmath={'contract', 'arcp', 'nsz', 'reassoc'})
 def _draw(
     images: UInt8, eye: Float64, ray: Float64, pixel_m: Float32, ball: Float32, lights: Float32, walls: Any
 ) -> None:
-    nearest, first, inside, rim, half = walls
+    nearest, first, ends, rim, half, areas = walls
     size = images.shape[1]
-    zero, one = np.float32(0.0), np.float32(1.0)
-    high, mid = np.float32(WALL_HEIGHT_M), np.float32(WALL_HEIGHT_M / 2)
-    bearings, radii, last = np.float32(BEARINGS / 4), np.float32(RADII_PER_M), np.float32(nearest.size - 1)
+    zero, one, tiny = np.float32(0.0), np.float32(1.0), np.float32(1e-9)
+    mid = np.float32(WALL_HEIGHT_M / 2)
+    quarter, last = np.float32(BEARINGS / 4), np.float32(AREAS - 1)
     lamp_x, lamp_y, contrast = np.float32(LAMP_XY[0]), np.float32(LAMP_XY[1]), np.float32(SIDE_LIGHT)
     flattest = np.float32(-GRAZING)
-    at_r, at_top, at_floor = np.empty(size, np.int32), np.empty(size, np.int32), np.empty(size, np.int32)
-    radius, inside_top, inside_floor = (
-        np.empty(size, np.float32),
-        np.empty(size, np.float32),
-        np.empty(size, np.float32),
-    )
+    at_area, at_bearing = np.empty(size, np.uint32), np.empty(size, np.uint32)
+    radius, end = np.empty(size, np.float32), np.empty(size, np.float32)
     for board in range(images.shape[0]):
         eye_x, eye_y, eye_z = np.float32(eye[board, 0]), np.float32(eye[board, 1]), np.float32(eye[board, 2])
         by_x, by_y, by_z = np.float32(ray[board, 1, 0]), np.float32(ray[board, 1, 1]), np.float32(ray[board, 1, 2])
         ball_x, ball_y, ball_r = ball[board, 0], ball[board, 1], ball[board, 2]
         bright, per_column, per_row, per_x, per_y, table, floor, wall, ball_level = lights[board]
         per_px = one / pixel_m[board]
+        per_ball_px = per_px / (ball_r + ball_r)
+        # The ray to the ball's middle, as a unit vector: its part along the board.
+        lean_x, lean_y, lean_z = ball_x - eye_x, ball_y - eye_y, ball_r - eye_z
+        lean_r = np.sqrt(lean_x * lean_x + lean_y * lean_y + lean_z * lean_z)
+        lean_x, lean_y = lean_x / lean_r, lean_y / lean_r
         for row in range(size):
             ray_x = np.float32(ray[board, 0, 0] + row * ray[board, 2, 0])
             ray_y = np.float32(ray[board, 0, 1] + row * ray[board, 2, 1])
@@ -230,14 +235,12 @@ def _draw(
                 slope_x, slope_y = (ray_x + c * by_x) * down, (ray_y + c * by_y) * down
                 x, y = eye_x - eye_z * slope_x, eye_y - eye_z * slope_y
                 mid_x, mid_y = x + mid * slope_x, y + mid * slope_y
-                at_r[column] = np.int32(min(np.sqrt(mid_x * mid_x + mid_y * mid_y) * radii, last))
-                at_top[column] = np.int32(_diamond(x + high * slope_x, y + high * slope_y) * bearings)
-                at_floor[column] = np.int32(_diamond(x, y) * bearings)
+                at_area[column] = np.uint32(min((mid_x * mid_x + mid_y * mid_y) * areas, last))
+                at_bearing[column] = np.uint32(quarter * _bearing(mid_x, mid_y))
             for column in range(size):
-                index = at_r[column]
+                index = at_area[column]
                 radius[column] = nearest[index]
-                inside_top[column] = inside[first[index] + at_top[column]]
-                inside_floor[column] = inside[first[index] + at_floor[column]]
+                end[column] = ends[first[index] + at_bearing[column]]
             for column in range(size):
                 c = np.float32(column)
                 # The ray at height h is at (x + h * slope_x, y + h * slope_y).
@@ -246,8 +249,9 @@ def _draw(
                 x, y = eye_x - eye_z * slope_x, eye_y - eye_z * slope_y
                 # Across the nearest wall, its mid-line at 0, all as at half its height.
                 mid_x, mid_y = x + mid * slope_x, y + mid * slope_y
-                r = np.sqrt(mid_x * mid_x + mid_y * mid_y) + np.float32(1e-9)
-                out_x, out_y = mid_x / r, mid_y / r
+                r = np.sqrt(mid_x * mid_x + mid_y * mid_y) + tiny
+                per_r = one / r
+                out_x, out_y = mid_x * per_r, mid_y * per_r
                 across = r - radius[column]
                 lean = mid * (slope_x * out_x + slope_y * out_y)
                 reach = half + abs(lean)
@@ -255,21 +259,23 @@ def _draw(
                 band = one - outside - _share((-reach - across) * per_px)
                 top = _share((half - lean - across) * per_px) - _share((-half - lean - across) * per_px)
                 # Along it.
-                stands = _share(inside_top[column] * per_px)
-                reaches = max(stands, _share(inside_floor[column] * per_px))
+                inside = abs(end[column]) - one
                 along = out_x * slope_y - out_y * slope_x
-                lit_face, lit_end = out_x * lamp_x + out_y * lamp_y, out_x * lamp_y - out_y * lamp_x
-                face, end = (band - top) * reaches, top * (reaches - stands)
-                lit = (lit_face if lean > zero else -lit_face) * face + (lit_end if along > zero else -lit_end) * end
+                onward = mid * (along if end[column] > zero else -along)
+                stands = _share((inside + onward) * per_px)
+                reaches = max(stands, _share((inside - onward) * per_px))
+                lit_face, lit_tip = out_x * lamp_x + out_y * lamp_y, out_x * lamp_y - out_y * lamp_x
+                face, tip = (band - top) * reaches, top * (reaches - stands)
+                lit = (lit_face if lean > zero else -lit_face) * face + (lit_tip if along > zero else -lit_tip) * tip
                 top *= stands
                 # The sphere: how far its middle is from the ray.
                 to_x, to_y = x + ball_r * slope_x - ball_x, y + ball_r * slope_y - ball_y
-                dot = to_x * slope_x + to_y * slope_y
-                apart = to_x * to_x + to_y * to_y - dot * dot / (one + slope_x * slope_x + slope_y * slope_y)
-                hidden = _share((ball_r - np.sqrt(max(apart, zero))) * per_px)
-                ground = floor * (one - face - end - top)
+                to_lean = to_x * lean_x + to_y * lean_y
+                apart = to_x * to_x + to_y * to_y - to_lean * to_lean
+                hidden = _share((ball_r * ball_r - apart) * per_ball_px)
+                ground = floor * (one - face - tip - top)
                 ground += (table - floor) * outside if radius[column] == rim else zero
-                level = ground + wall * (face + end + contrast * lit)
+                level = ground + wall * (face + tip + contrast * lit)
                 level += hidden * (ball_level * (one - top) - level) + wall * top
                 light = first_light + c * per_column + per_x * x + per_y * y
                 images[board, row, column] = np.uint8(
