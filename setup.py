@@ -15,10 +15,12 @@ def shipped(folder: str) -> list[tuple[str, list[str]]]:
     return [(f'share/{name}/{path.parent}', [str(path)]) for path in files]
 
 
-# What the analysis needs on a laptop without ROS. `policy` adds playing and training, `ros` the ROS 2 wheels for a
-# machine without a ROS distribution, `test` what `make test` uses. Exact versions: constraints.txt.
+# What the analysis needs on a laptop without ROS. `policy` adds playing and distilling, `train` reinforcement
+# learning, `ros` the ROS 2 wheels for a machine without a ROS distribution, `test` what `make test` uses. Exact
+# versions: constraints.txt.
 analysis = ['matplotlib>=3.7', 'mcap', 'numpy', 'pandas', 'pyarrow', 'pyyaml', 'rosbags', 'setuptools', 'tqdm']
 policy = ['gymnasium', 'numba', 'opencv-python-headless', 'safetensors', 'torch']
+train = ['sb3-contrib', 'stable-baselines3']
 ros = [
     'cv-bridge',
     'ros-diagnostic-msgs',
@@ -64,7 +66,7 @@ setup(
     ],
     zip_safe=False,
     install_requires=analysis,
-    extras_require={'policy': policy, 'ros': ros, 'test': test},
+    extras_require={'policy': policy, 'train': train, 'ros': ros, 'test': test},
     entry_points={
         'console_scripts': [
             'maze-policy = maze_policy.cli:main',

@@ -33,6 +33,8 @@ DEPENDENCIES = [
     Dependency('numba', 'numba', 'python3-numba', 'policy'),
     Dependency('safetensors', 'safetensors', None, 'policy'),
     Dependency('torch', 'torch', 'python3-pytorch-pip', 'policy'),
+    Dependency('sb3_contrib', 'sb3-contrib', None, 'train'),
+    Dependency('stable_baselines3', 'stable-baselines3', 'python3-stable-baselines3-pip', 'train'),
     Dependency('cv_bridge', 'cv-bridge', 'cv_bridge', 'ros'),
     Dependency('diagnostic_msgs', 'ros-diagnostic-msgs', 'diagnostic_msgs', 'ros'),
     Dependency('geometry_msgs', 'ros-geometry-msgs', 'geometry_msgs', 'ros'),

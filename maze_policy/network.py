@@ -78,7 +78,7 @@ class CnnLstm(nn.Module):
                 f'got {observation.shape}, {observation.dtype}'
             )
         hidden, cell = memory
-        features = self.eye(_normalised(torch.from_numpy(observation)[None, None]))[0]
+        features = self.eye(normalised(torch.from_numpy(observation)[None, None]))[0]
         weight_in, weight_back, bias_in, bias_back = self.lstm.all_weights[0]
         drive = torch.addmv(bias_in, weight_in, features)
         drive += torch.addmv(bias_back, weight_back, hidden)
@@ -94,12 +94,12 @@ class CnnLstm(nn.Module):
     def sequence(self, observations: Tensor, memory: Memory | None = None) -> Sequence:
         """T steps of B boards: observations (T, B, 84, 84), uint8; memory 2 x (B, n_l), zeros without."""
         steps, boards = observations.shape[:2]
-        features = self.eye(_normalised(observations.reshape(steps * boards, 1, OBSERVATION_PX, OBSERVATION_PX)))
+        features = self.eye(normalised(observations.reshape(steps * boards, 1, OBSERVATION_PX, OBSERVATION_PX)))
         before = None if memory is None else (memory[0][None], memory[1][None])
         hidden, after = self.lstm(features.view(steps, boards, -1), before)
         return Sequence(functional.linear(hidden, self.actor.weight), hidden, (after[0][0], after[1][0]))
 
 
-def _normalised(images: Tensor) -> Tensor:
+def normalised(images: Tensor) -> Tensor:
     """Grey levels to -1 .. 1."""
     return images.float().mul_(1 / 127.5).sub_(1.0)

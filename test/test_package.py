@@ -70,7 +70,7 @@ def test_setup_asks_for_nothing_that_nothing_imports():
     imported = imports_of(path for module in MODULES for path in (ROOT / module).rglob('*.py'))
     imported |= set(re.findall(r"'(\w+)/msg/", (ROOT / 'maze_policy/topics.py').read_text()))
     requirements = declared()
-    for extra in ('', 'policy', 'ros'):
+    for extra in ('', 'policy', 'train', 'ros'):
         for distribution in requirements[extra]:
             if distribution in ('setuptools', 'ros-rmw-fastrtps-cpp', 'pyarrow'):  # pyarrow: pandas' Parquet engine
                 continue
@@ -79,7 +79,7 @@ def test_setup_asks_for_nothing_that_nothing_imports():
 
 def test_the_dictionary_is_complete():
     requirements = declared()
-    for extra in ('', 'policy', 'ros', 'test'):
+    for extra in ('', 'policy', 'train', 'ros', 'test'):
         known = {row.distribution for row in DEPENDENCIES if row.extra == extra}
         assert set(requirements[extra]) - {'setuptools', 'ros-rmw-fastrtps-cpp'} == known
 
@@ -91,7 +91,7 @@ def test_every_requirement_is_pinned():
         if '==' in line
     }
     requirements = declared()
-    for extra in ('', 'policy', 'ros', 'test'):
+    for extra in ('', 'policy', 'train', 'ros', 'test'):
         for distribution in requirements[extra]:
             assert distribution.lower() in pinned | {'setuptools'}, f'{distribution} has no pin in constraints.txt'
 

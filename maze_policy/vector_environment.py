@@ -1,0 +1,109 @@
+"""All boards at once as one vectorised environment of stable-baselines3: no copies of the maze, no processes."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from gymnasium import spaces
+from stable_baselines3.common.vec_env import VecEnv
+
+from maze_policy.actions import ACTIONS
+from maze_policy.boards import Boards
+from maze_policy.config import OBSERVATION_PX
+from maze_policy.environment import SOLVED_REWARD, STEP_REWARD
+from maze_policy.expert import Route
+from maze_policy.maze import Maze
+
+
+class Episode(NamedTuple):
+    """One that ended: sum of its rewards, its length in simulated seconds, and whether the ball got to the centre."""
+
+    reward: float
+    time_s: float
+    solved: bool
+
+
+class BoardsVecEnv(VecEnv):
+    """`Boards` with the reward of `maze_policy.environment` and a new episode as soon as one ends.
+
+    Observation, action and reward are those of `CircularMazeEnv`. An episode that is given up after `episode_s` says so
+    in its info (`TimeLimit.truncated`), so that the value of what would have come is not lost.
+
+    Attributes:
+        boards: what is played.
+        ended: the episodes that ended since the caller last emptied this list.
+    """
+
+    def __init__(self, boards: Boards, maze: Maze, *, seed: int, episode_s: float, any_ring: float) -> None:
+        """`any_ring`: share of the episodes that start in any ring, not in the outer one."""
+        self.boards, self.maze = boards, maze
+        self.ended: list[Episode] = []
+        self._everyone = np.arange(boards.simulator.count)
+        self._route = Route(maze)
+        self._random = np.random.default_rng(seed)
+        self._episode_s, self._any_ring = episode_s, any_ring
+        self._reward = np.zeros(self._everyone.size)  # of the episode so far
+        self._actions: npt.NDArray[np.int64] = np.zeros(self._everyone.size, np.int64)
+        view = spaces.Box(0, 255, (OBSERVATION_PX, OBSERVATION_PX), np.uint8)
+        super().__init__(self._everyone.size, view, spaces.Discrete(len(ACTIONS)))
+
+    def reset(self) -> npt.NDArray[np.uint8]:
+        """New episodes on all boards; observations of shape (count, 84, 84)."""
+        self._start(self._everyone)
+        return self.boards.observations(self._everyone)
+
+    def step_async(self, actions: npt.NDArray[np.int64]) -> None:
+        """Take the actions, shape (count,)."""
+        self._actions = actions
+
+    def step_wait(
+        self,
+    ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32], npt.NDArray[np.bool_], list[dict[str, Any]]]:
+        """Play them; observations after it (of the new episode where one ended), rewards, ends, infos."""
+        boards, simulator = self.boards, self.boards.simulator
+        before_m = self._route.to_go_m(simulator.position_m)
+        boards.step(self._actions, self._everyone)
+        progress = (before_m - self._route.to_go_m(simulator.position_m)) / self.maze.rim_radius_m
+        solved = simulator.solved.copy()
+        reward = progress + STEP_REWARD + SOLVED_REWARD * solved
+        self._reward += reward
+        late = ~solved & (boards.elapsed_s >= self._episode_s)
+        ends = solved | late
+        infos: list[dict[str, Any]] = [{} for _ in self._everyone]
+        for board, last in zip(np.flatnonzero(late), boards.observations(np.flatnonzero(late))):
+            infos[board] = {'terminal_observation': last, 'TimeLimit.truncated': True}
+        ended = np.flatnonzero(ends)
+        self.ended += [
+            Episode(float(self._reward[board]), float(boards.elapsed_s[board]), bool(solved[board])) for board in ended
+        ]
+        self._start(ended)
+        return boards.observations(self._everyone), reward.astype(np.float32), ends, infos
+
+    def _start(self, which: npt.NDArray[np.int64]) -> None:
+        anywhere = self._random.random(which.size) < self._any_ring
+        ring = np.where(anywhere, self._random.integers(1, self.maze.rings + 1, which.size), self.maze.rings)
+        self.boards.reset(which, ring)
+        self._reward[which] = 0.0
+
+    def close(self) -> None:
+        """Nothing to free."""
+
+    def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
+        """The same for every board; the library asks for `render_mode`."""
+        if attr_name != 'render_mode':
+            raise AttributeError(attr_name)
+        return [None] * self.num_envs
+
+    def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
+        """Boards have no settings to change."""
+        raise AttributeError(attr_name)
+
+    def env_method(self, method_name: str, *method_args: Any, indices: Any = None, **method_kwargs: Any) -> list[Any]:
+        """Boards are no environments of their own."""
+        raise AttributeError(method_name)
+
+    def env_is_wrapped(self, wrapper_class: Any, indices: Any = None) -> list[bool]:
+        """No wrappers."""
+        return [False] * self.num_envs

@@ -1,0 +1,188 @@
+import csv
+
+import numpy as np
+import pytest
+import torch
+from sb3_contrib.common.recurrent.policies import RecurrentActorCriticPolicy
+from torch import nn
+
+from maze_policy import rl
+from maze_policy.boards import Boards
+from maze_policy.checkpoint import load_card, load_policy
+from maze_policy.config import NetworkConfig, RlConfig, WorldConfig
+from maze_policy.maze import load_maze
+from maze_policy.network import CnnLstm
+from maze_policy.rl import PpoPolicy, PpoTrainer
+from maze_policy.vector_environment import BoardsVecEnv
+
+NETWORK = NetworkConfig(conv_channels=(4, 4, 4), features=16, n_l=16)
+
+
+@pytest.fixture(autouse=True)
+def _short_evaluations(monkeypatch):
+    monkeypatch.setattr(rl, 'EVALUATION_LIMIT_S', 1.0)
+
+
+def network(seed=0):
+    torch.manual_seed(seed)
+    return CnnLstm(NETWORK)
+
+
+def trainer(out, policy=None, world=WorldConfig(), **changed):  # noqa: B008 (frozen)
+    tiny = {
+        'iterations': 4,
+        'boards': 4,
+        'rollout_steps': 16,
+        'minibatch_boards': 2,
+        'critic_iterations': 1,
+        'episode_s': 1.02,
+        'evaluate_every': 100,
+        'evaluate_count': 2,
+        'threads': 1,
+    }
+    return PpoTrainer(RlConfig(**tiny | changed), policy or network(), load_maze(), world, out)
+
+
+def weights(network):
+    return torch.cat([value.flatten() for value in network.state_dict().values()])
+
+
+@pytest.mark.parametrize(
+    ('policy', 'limit_s', 'learning_rate'), [(network, 3.0, 1e-2), (load_policy, 12.0, 1e-3)], ids=['tiny', 'nominal']
+)
+def test_trained_policy_gives_the_same_scores_in_our_network(tmp_path, policy, limit_s, learning_rate):
+    """Over whole episodes and the resets between them, in a world that disturbs."""
+    begun = policy()
+    before = weights(begun).clone()
+    made = trainer(
+        tmp_path, begun, WorldConfig(latency_steps=(0, 2), noise_levels=(0.0, 6.0)), learning_rate=learning_rate
+    )
+    made.run()
+    ours = load_policy(tmp_path / 'policy.safetensors')
+    assert not torch.equal(weights(ours), before)
+
+    theirs, scores = made.ppo.policy, []
+    theirs.action_net.register_forward_hook(lambda *parts: scores.append(parts[2][0].numpy()))
+    env = BoardsVecEnv(Boards(load_maze(), made.world, 1, 5), load_maze(), seed=5, episode_s=limit_s, any_ring=0.0)
+    seen, state, start, our_scores = env.reset(), None, np.array([True]), []
+    while len(env.ended) < 3:
+        if start[0]:
+            memory = ours.initial_memory()
+        action, state = theirs.predict(seen, state, start, deterministic=True)
+        step = ours.step(seen[0], memory)
+        memory = step.memory
+        our_scores.append(step.scores)
+        assert int(np.argmax(step.scores)) == action[0]
+        seen, _, start, _ = env.step(action)
+    # Float32 holds no more than 7 digits, and nominal's scores go up to 25.
+    scale = max(1.0, np.abs(our_scores).max())
+    np.testing.assert_allclose(our_scores, scores, rtol=0, atol=1e-6 * scale)
+    assert all(episode.solved for episode in env.ended) == (policy is load_policy)
+
+
+def test_sequences_without_the_loop_of_the_library():
+    torch.manual_seed(1)
+    lstm, boards, steps = nn.LSTM(6, 5), 3, 7
+    features, memory = torch.randn(boards * steps, 6), (torch.randn(1, boards, 5), torch.randn(1, boards, 5))
+    at_first, anywhere = torch.zeros(boards, steps), torch.zeros(boards, steps)
+    at_first[1, 0] = anywhere[2, 4] = anywhere[0, 0] = 1.0
+    results = []
+    for starts in (at_first, anywhere):
+        ours, (hidden, cell) = PpoPolicy._process_sequence(features, memory, starts.flatten(), lstm)
+        theirs, after = RecurrentActorCriticPolicy._process_sequence(features, memory, starts.flatten(), lstm)
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-6)
+        torch.testing.assert_close(torch.cat([hidden, cell]), torch.cat(after), rtol=0, atol=1e-6)
+        results.append(ours)
+    assert not torch.allclose(*results)
+
+
+def test_what_pays_gets_likelier(tmp_path, monkeypatch):
+    play = BoardsVecEnv.step_wait
+
+    def paid(env):
+        seen, _, ends, infos = play(env)
+        return seen, (env._actions == 2).astype(np.float32), ends, infos
+
+    def chance(policy):
+        images = torch.from_numpy(Boards(load_maze(), WorldConfig(), 8, 3).observations(np.arange(8)))[None]
+        with torch.no_grad():
+            return policy.sequence(images).scores.softmax(dim=-1)[0, :, 2].mean().item()
+
+    monkeypatch.setattr(BoardsVecEnv, 'step_wait', paid)
+    made = trainer(tmp_path, iterations=12, learning_rate=3e-3, gamma=0.5, epochs=4)
+    before = chance(made.network)
+    made.run()
+    assert before < 0.3
+    assert chance(made.network) > 0.6
+
+
+def test_the_critic_learns_first_and_alone(tmp_path):
+    made = trainer(tmp_path, iterations=2, critic_iterations=2)
+    policy, critic = weights(made.network).clone(), made.ppo.policy.value_net.weight.detach().clone()
+    made.run()
+    assert torch.equal(weights(made.network), policy)
+    assert not torch.equal(made.ppo.policy.value_net.weight, critic)
+
+
+def test_same_seed_same_weights(tmp_path):
+    made = [trainer(tmp_path / name, seed=seed) for name, seed in (('one', 3), ('same', 3), ('other', 4))]
+    for each in made:
+        each.run()
+    one, same, other = (weights(each.ppo.policy) for each in made)
+    assert torch.equal(one, same)
+    assert not torch.equal(one, other)
+
+
+def test_log_card_and_evaluations_count_the_episodes(tmp_path):
+    made = trainer(
+        tmp_path, iterations=50, episodes=8, evaluate_at=(4,)
+    )  # an episode: 31 steps, given up; 16 a rollout
+    made.run()
+    rows = list(csv.DictReader((tmp_path / 'log.csv').open()))
+    assert [int(row['iteration']) for row in rows] == [0, 1, 2, 3, 4]
+    assert [int(row['frames']) for row in rows] == [0, 64, 128, 192, 256]
+    assert [int(row['episodes']) for row in rows] == [0, 0, 4, 4, 8]
+    assert [bool(row['success']) for row in rows] == [True, False, True, False, True]
+    assert [float(row['time_s']) for row in rows if row['time_s']] == pytest.approx([31 / 30] * 2)
+    assert all(0 < float(row['entropy']) <= np.log(5) + 1e-6 for row in rows[1:])
+    card = load_card(tmp_path / 'policy.safetensors')
+    assert (card['episodes'], card['frames']) == (8, 256)
+    assert RlConfig.from_dict(card['train']) == made.config
+    assert WorldConfig.from_dict(card['world']) == made.world
+
+
+def test_killed_training_goes_on_from_its_last_save(tmp_path, monkeypatch):
+    made = trainer(tmp_path, iterations=6, save_every=2)
+    iterate = PpoTrainer._iterate
+    monkeypatch.setattr(PpoTrainer, '_iterate', lambda self: iterate(self) if self.iteration < 3 else 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        made.run()
+    monkeypatch.undo()
+
+    saved = torch.load(tmp_path / 'state.pt', weights_only=True)
+    resumed = trainer(tmp_path, iterations=6, save_every=2)
+    assert resumed.iteration == saved['iteration'] == 2
+    assert [row['iteration'] for row in resumed.log] == [0, 1, 2]
+    for name, value in resumed.ppo.policy.state_dict().items():
+        assert torch.equal(value, saved['policy'][name])
+    assert torch.equal(weights(resumed.network), weights(load_policy(tmp_path / 'policy.safetensors')))
+    moments = [state['exp_avg'] for state in resumed.ppo.policy.optimizer.state_dict()['state'].values()]
+    assert all(torch.equal(a, b['exp_avg']) for a, b in zip(moments, saved['optimizer']['state'].values()))
+    monkeypatch.setattr(rl, 'EVALUATION_LIMIT_S', 1.0)
+    resumed.run()
+    assert [row['iteration'] for row in resumed.log] == list(range(7))
+    assert resumed.log[-1]['frames'] == 6 * 64
+
+
+def test_resume_wants_the_same_settings_and_the_same_beginning(tmp_path):
+    trainer(tmp_path, iterations=1).run()
+    with pytest.raises(ValueError, match=r"begun with other settings.*'clip': \(0.1, 0.3\)"):
+        trainer(tmp_path, iterations=1, clip=0.3)
+    with pytest.raises(ValueError, match=r"other settings.*'missed_frames': \(\[0.0, 0.0\], \[0.1, 0.1\]\)"):
+        trainer(tmp_path, world=WorldConfig(missed_frames=(0.1, 0.1)), iterations=1)
+    with pytest.raises(ValueError, match=r"other settings.*'begun_with'"):
+        trainer(tmp_path, network(seed=1), iterations=1)
+    state = tmp_path / 'state.pt'
+    state.write_bytes(state.read_bytes()[:1000])
+    with pytest.raises(ValueError, match=r'state\.pt is damaged'):
+        trainer(tmp_path, iterations=1)
