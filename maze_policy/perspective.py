@@ -47,8 +47,8 @@ class Perspective:
 
     All is worked out per pixel from the maze's circles, without textures: where the pixel's ray meets the floor and
     the tops of the walls, how far that is from the nearest wall's mid-line, and so which shares of the pixel are wall
-    top, wall side and floor (a box filter as wide as the pixel, across the wall and along it). In the pixel the ball
-    covers floor and sides, and tops cover the ball. The grey levels are those of `maze_policy.render`. All ours.
+    top, wall side and floor: a box filter across the wall and along it, as wide as a pixel where the camera looks. The
+    ball covers floor and sides, and tops cover the ball. The grey levels are those of `maze_policy.render`. All ours.
     """
 
     def __init__(self, maze: Maze) -> None:
@@ -80,11 +80,11 @@ class Perspective:
                 `turn_rad` turns the picture counter-clockwise; straight above at height camera_z it would see a square
                 of maze.view_m / zoom. `brightness` is a factor on everything, `gradient_x` and `gradient_y` are the
                 relative change of the light from the middle of the picture to its right and upper edge,
-                `tilt_cue_per_rad` makes the raised side brighter (`maze_policy.render.TILT_CUE_PER_RAD`), and
+                `tilt_cue_per_rad` makes the raised side brighter (`maze_policy.config.TILT_CUE_PER_RAD`), and
                 `floor`, `wall` and `ball` are factors on their grey levels.
 
         Raises:
-            ValueError: if a shape is another, a number is not finite, or a camera is not above the walls.
+            ValueError: if a shape is another, a number is not finite, a camera is not above the walls or a zoom not above 0.
         """
         count = len(images)
         square = (count, OBSERVATION_PX, OBSERVATION_PX)
@@ -99,12 +99,13 @@ class Perspective:
         for name, (values, shape) in given.items():
             if values.shape != shape or not np.isfinite(values).all():
                 raise ValueError(f'want finite {name} of shape {shape}, got shape {values.shape}')
-        lowest_m = scene[:, 2].min(initial=np.inf)
-        if lowest_m <= 2 * WALL_HEIGHT_M:
-            raise ValueError(f'want camera_z_m above {2 * WALL_HEIGHT_M}, got {lowest_m}')
+        for name, low in (('camera_z_m', 2 * WALL_HEIGHT_M), ('zoom', 0.0)):
+            lowest = scene[:, SCENE.index(name)].min(initial=np.inf)
+            if lowest <= low:
+                raise ValueError(f'want {name} above {low}, got {lowest}')
         eye_m, ray, pixel_m = _cameras(self._maze, tilt_rad, scene)
-        ball = np.column_stack([position_m, ball_radius_m]).astype(np.float32)
-        _draw(images, eye_m, ray, pixel_m, ball, _lights(self._maze, tilt_rad, scene), self._walls)
+        ball_m = np.ascontiguousarray(np.column_stack([position_m, ball_radius_m]))
+        _draw(images, eye_m, ray, pixel_m, ball_m, _lights(self._maze, tilt_rad, scene), self._walls)
 
 
 def _ends(maze: Maze) -> Float32:
@@ -161,7 +162,8 @@ def _cameras(maze: Maze, tilt_rad: Float64, scene: Float64) -> tuple[Float64, Fl
         ]
     )
     seen = np.einsum('nvi,ijn->nvj', np.stack([eye, corner, column, row], axis=1), board)
-    return seen[:, 0], seen[:, 1:], (distance / focal_px)[:, 0].astype(np.float32)
+    pixel_m = (distance / focal_px)[:, 0].astype(np.float32)
+    return np.ascontiguousarray(seen[:, 0]), np.ascontiguousarray(seen[:, 1:]), pixel_m
 
 
 def _lights(maze: Maze, tilt_rad: Float64, scene: Float64) -> Float32:
@@ -182,7 +184,7 @@ def _lights(maze: Maze, tilt_rad: Float64, scene: Float64) -> Float32:
         wall * grey(WALL),
         ball * grey(BALL),
     ]
-    return np.stack(lights, axis=1).astype(np.float32)
+    return np.stack(lights, axis=1).astype(np.float32, order='C')
 
 
 @njit(cache=True, inline='always')
@@ -202,7 +204,7 @@ def _bearing(x: Any, y: Any) -> Any:
 # that only calculate become vector instructions, which makes all of it six times as fast.
 @njit(cache=True, error_model='numpy', fastmath={'contract', 'arcp', 'nsz', 'reassoc'})
 def _draw(
-    images: UInt8, eye: Float64, ray: Float64, pixel_m: Float32, ball: Float32, lights: Float32, walls: Any
+    images: UInt8, eye: Float64, ray: Float64, pixel_m: Float32, ball: Float64, lights: Float32, walls: Any
 ) -> None:
     nearest, first, ends, rim, half, areas = walls
     size = images.shape[1]
@@ -216,7 +218,7 @@ def _draw(
     for board in range(images.shape[0]):
         eye_x, eye_y, eye_z = np.float32(eye[board, 0]), np.float32(eye[board, 1]), np.float32(eye[board, 2])
         by_x, by_y, by_z = np.float32(ray[board, 1, 0]), np.float32(ray[board, 1, 1]), np.float32(ray[board, 1, 2])
-        ball_x, ball_y, ball_r = ball[board, 0], ball[board, 1], ball[board, 2]
+        ball_x, ball_y, ball_r = np.float32(ball[board, 0]), np.float32(ball[board, 1]), np.float32(ball[board, 2])
         bright, per_column, per_row, per_x, per_y, table, floor, wall, ball_level = lights[board]
         per_px = one / pixel_m[board]
         per_ball_px = per_px / (ball_r + ball_r)
