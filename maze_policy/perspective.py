@@ -84,7 +84,7 @@ class Perspective:
                 `floor`, `wall` and `ball` are factors on their grey levels.
 
         Raises:
-            ValueError: if a shape is another, a number is not finite, a camera is not above the walls or a zoom not above 0.
+            ValueError: if a shape is another, a number is not finite, or a camera is within the walls or has no zoom.
         """
         count = len(images)
         square = (count, OBSERVATION_PX, OBSERVATION_PX)
