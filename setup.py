@@ -20,7 +20,7 @@ def shipped(folder: str) -> list[tuple[str, list[str]]]:
 # versions: constraints.txt.
 analysis = ['matplotlib>=3.7', 'mcap', 'numpy', 'pandas', 'pyarrow', 'pyyaml', 'rosbags', 'setuptools', 'tqdm']
 policy = ['gymnasium', 'numba', 'opencv-python-headless', 'safetensors', 'torch']
-train = ['sb3-contrib', 'stable-baselines3']
+train = ['mujoco', 'sb3-contrib', 'stable-baselines3']
 ros = [
     'cv-bridge',
     'ros-diagnostic-msgs',
@@ -36,7 +36,6 @@ test = [
     'captum',
     'colcon-common-extensions',
     'hypothesis',
-    'mujoco',
     'mypy',
     'pandas-stubs',
     'pre-commit',

@@ -16,7 +16,8 @@ from typing import Any, TypeVar, get_type_hints
 C = TypeVar('C', bound='Config')
 
 MISSING_EXTRA = (
-    "all that playing and training need: pip install -c constraints.txt '.[policy]' (analyze: without [policy])"
+    "all that playing and distilling need: pip install -c constraints.txt '.[policy]' (analyze: without [policy]; "
+    "reinforcement learning and MuJoCo: '.[policy,train]')"
 )
 
 ELEMENT = {
