@@ -15,7 +15,7 @@ import numpy.typing as npt
 from maze_introspection.analysis import Analysis, analyze, compare_live
 from maze_introspection.bag import read_images, read_recording
 from maze_introspection.config import IntrospectionConfig, TrialsConfig
-from maze_introspection.null import against_null, counting_steps, over_grid
+from maze_introspection.null import against_null, counting_steps, gaussian_channels_needed, over_grid
 from maze_introspection.report import text
 from maze_introspection.results import prepare, write_results
 from maze_introspection.statistics import summary, threshold_agreement
@@ -23,6 +23,7 @@ from maze_policy.maze import load_maze
 from maze_policy.parameters import MISSING_EXTRA, add_options, from_options
 from maze_policy.policy import GATE_NAMES
 from maze_policy.topics import CAMERA_IMAGE, OBSERVATION
+from maze_policy.world import add_world_options, world_from_options
 
 GRID_G, GRID_C = (0.3, 0.4, 0.5, 0.6, 0.7), (0.01, 0.02, 0.03, 0.04, 0.05)
 EXIT_CODES = (
@@ -70,6 +71,7 @@ def _parser() -> argparse.ArgumentParser:
         '--maze', type=Path, help='parameter file with the maze (default: the shipped config/maze.yaml)'
     )
     add_options(trials, TrialsConfig)
+    add_world_options(trials, 'nominal')
     trials.set_defaults(run=_trials)
 
     for command in (bag, trials):
@@ -113,16 +115,21 @@ def _trials(options: argparse.Namespace) -> int:
     from maze_introspection.trials import play  # needs torch and the simulator; `analyze` does not
 
     config, trials = from_options(IntrospectionConfig, options), from_options(TrialsConfig, options)
+    world = world_from_options(options)
     prepare(options.out)
-    recording, look = play(trials, options.out, options.checkpoint, options.maze)
+    recording, look = play(trials, world, options.out, options.checkpoint, options.maze)
     analysis = analyze(recording, config)
     counts = counting_steps(analysis, trials.window_steps)
     numbers: dict[str, Any] = {
         **summary(analysis, counts),
         'trials': trials.as_dict(),
+        'world': world.as_dict(),
         'theta_c_agreement': [
             row._asdict() for row in threshold_agreement(analysis, [step / 1000 for step in range(4, 62, 2)])
         ],
+        'gaussian_channels_needed': gaussian_channels_needed(
+            recording.channels, len(recording.readout), config.fraction
+        )._asdict(),
         'against_null': against_null(analysis, trials.null_draws, trials.seed, counts),
     }
     if trials.grid:

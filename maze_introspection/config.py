@@ -37,7 +37,9 @@ class TrialsConfig(Config):
         'a trial that takes longer has failed, s of simulated time', 60.0, low=0.1, high=600.0
     )
     memory: bool = parameter('without memory, hidden and cell are set to 0 before every step', True)
-    start_ring: int = parameter('ring to start in, 0 = centre; -1 is the outermost', -1, low=-1, high=64)
+    start_rings: tuple[int, ...] = parameter(
+        'rings to start in, one trial after the other, 0 = centre; none given means the outermost', (), low=0, high=64
+    )
     window_steps: int = parameter(
         'count only offsets of the first so many steps and in the ring started in; 0 counts all', 0, low=0
     )

@@ -1,8 +1,9 @@
-"""A null for the offsets: what would be measured if gates had nothing to do with contributions?
+"""What chance alone would show: nulls for the offsets and for the number of channels that make up half of the score.
 
-An offset cannot exceed the time elapsed, and the inner rings come later, so offsets may grow towards the centre with no
-meaning in it. The null pairs the gate of each channel with the contribution of another one, drawn at random: time,
-rings, runs of the gates and bursts of contribution stay, only what links a channel's gate to its own contribution goes.
+What would offsets be if gates had nothing to do with contributions? An offset cannot exceed the time elapsed, and the
+inner rings come later, so offsets may grow towards the centre with no meaning in it. The null pairs the gate of each
+channel with the contribution of another one, drawn at random: time, rings, runs of the gates and bursts of contribution
+stay, only what links a channel's gate to its own contribution goes.
 """
 
 from __future__ import annotations
@@ -14,11 +15,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from tqdm import tqdm, trange
+from tqdm import tqdm
 
 from maze_introspection.analysis import Analysis, gated_offsets
-from maze_introspection.offset import interval_offsets
-from maze_introspection.statistics import plain
+from maze_introspection.offset import next_hit, open_runs
+from maze_introspection.statistics import Spread, plain, spread
 from maze_policy.policy import GATE_NAMES
 
 Bool = npt.NDArray[np.bool_]
@@ -50,23 +51,41 @@ def ring_means(offset: npt.NDArray[Any], ring: npt.NDArray[Any], rings: int) -> 
 
 def null_means(analysis: Analysis, draws: int, seed: int, counts: Bool) -> dict[int, npt.NDArray[np.float64]]:
     """Mean offset per ring of each draw, by gate, shape (draws, rings + 1); only offsets of steps that `counts`."""
-    recording, share = analysis.recording, analysis.contribution.share
+    recording, config = analysis.recording, analysis.config
     rings = recording.maze.rings + 1 if recording.maze else 0
     rng = np.random.default_rng(seed)
-    means: dict[int, npt.NDArray[np.float64]] = {gate: np.full((draws, rings), np.nan) for gate in GATE_NAMES}
-    for draw in trange(draws, desc='null', unit='draw', leave=False, disable=None):
-        paired = share[:, rng.permutation(recording.channels)]
-        for gate in GATE_NAMES:
-            rows = interval_offsets(
-                recording.gates[:, gate],
-                paired,
-                analysis.config.theta_g,
-                analysis.config.theta_c,
-                begins=analysis.begins,
-            )
-            rows = rows[~rows['censored'] & counts[rows['t']]]
-            means[gate][draw] = ring_means(rows['offset'], analysis.ring[rows['t']], rings)
+    pairings = [rng.permutation(recording.channels) for _ in range(draws)]
+    contributes = next_hit(analysis.contribution.share > config.theta_c)
+    means: dict[int, npt.NDArray[np.float64]] = {}
+    for gate in GATE_NAMES:
+        channel, t0, end = open_runs(recording.gates[:, gate] > config.theta_g, analysis.begins)
+        observed = ~((t0 == 0) | analysis.begins[t0])
+        channel, t0, end = channel[observed], t0[observed], end[observed]
+        means[gate] = np.full((draws, rings), np.nan)
+        for draw, pairing in enumerate(pairings):
+            t = contributes[t0, pairing[channel]]
+            inside = np.flatnonzero(t < end)
+            inside = inside[counts[t[inside]]]
+            means[gate][draw] = ring_means((t - t0)[inside], analysis.ring[t[inside]], rings)
     return means
+
+
+def gaussian_channels_needed(
+    channels: int, actions: int, fraction: float, steps: int = 10_000, seed: int = 0
+) -> Spread:
+    """Share of the channels that `fraction` of the score takes in a layer where every weighted activation is chance.
+
+    The weighted activations W_a[i, j] h_t[j] of all actions and channels are independent standard normal numbers, and
+    the action is the one with the highest sum, as in a policy. (For one action and many channels the share tends to
+    1 - Phi(sqrt(-2 ln fraction)): 12.0 % for a half.)
+    """
+    rng = np.random.default_rng(seed)
+    needed = []
+    for _ in range(steps):
+        weighted = rng.standard_normal((actions, channels))
+        pull = np.sort(np.maximum(weighted[weighted.sum(axis=1).argmax()], 0))[::-1].cumsum()
+        needed.append(1 + int(np.searchsorted(pull, fraction * pull[-1], side='right')))
+    return spread(np.array(needed) / channels)
 
 
 def against_null(analysis: Analysis, draws: int, seed: int, counts: Bool) -> dict[str, Any]:

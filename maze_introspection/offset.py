@@ -17,6 +17,7 @@ from maze_introspection.config import IntrospectionConfig
 Float = npt.NDArray[np.floating[Any]]
 Bool = npt.NDArray[np.bool_]
 Rows = npt.NDArray[np.void]
+Steps = npt.NDArray[np.int64]
 
 # `t` is the step that the offset belongs to, `t0` the first step of the run, `offset` t - t0.
 OFFSET = np.dtype(
@@ -114,6 +115,27 @@ class OffsetTracker:
         rows = _rows(channel, t0, self._t, t0 == 0)
         self._t += 1
         return rows
+
+
+def open_runs(is_open: Bool, begins: Bool) -> tuple[Steps, Steps, Steps]:
+    """Every run of every channel: its channel, its first step and the step after its last; sorted by (channel, t0).
+
+    Args:
+        is_open: gate > theta_g, shape (T, n_l).
+        begins: as for `interval_offsets`, shape (T,).
+    """
+    starts, ends = is_open.copy(), is_open.copy()
+    breaks = ~is_open[:-1] | ~is_open[1:] | begins[1:, None]
+    starts[1:] &= breaks
+    ends[:-1] &= breaks
+    channel, t0 = np.nonzero(starts.T)
+    return channel, t0, np.nonzero(ends.T)[1] + 1
+
+
+def next_hit(hit: Bool) -> Steps:
+    """The first step from each step on that is hit, in each channel; T where none is. Shapes (T, n_l)."""
+    at = np.where(hit, np.arange(len(hit))[:, None], len(hit))
+    return np.minimum.accumulate(at[::-1], axis=0)[::-1]
 
 
 def _offsets(is_open: Bool, hit: Bool, begins: Bool | None, *, first_only: bool) -> Rows:

@@ -16,13 +16,11 @@ from tqdm import tqdm
 from maze_introspection.bag import read_images, read_recording, write_recording
 from maze_introspection.config import TrialsConfig
 from maze_introspection.recording import Recording, join
-from maze_policy.actions import next_tilt
+from maze_policy.boards import Boards
 from maze_policy.checkpoint import NOMINAL, load_policy
-from maze_policy.config import PhysicsConfig
+from maze_policy.config import WorldConfig
 from maze_policy.maze import Maze, load_maze
 from maze_policy.policy import RecurrentPolicy, choose
-from maze_policy.render import Renderer
-from maze_policy.simulator import Simulator
 from maze_policy.topics import OBSERVATION
 
 Image = npt.NDArray[np.uint8]
@@ -31,7 +29,11 @@ SETTINGS = 'trials.json'
 
 
 def play(
-    config: TrialsConfig, out: Path, checkpoint: Path | None = None, maze_file: Path | None = None
+    config: TrialsConfig,
+    world: WorldConfig,
+    out: Path,
+    checkpoint: Path | None = None,
+    maze_file: Path | None = None,
 ) -> tuple[Recording, Callable[[Sequence[int]], tuple[Mapping[int, Image], str]]]:
     """Play the trials that are not in `out` yet, one bag each, and read all of them as episodes of one recording.
 
@@ -43,16 +45,18 @@ def play(
     """
     policy = load_policy(checkpoint)
     maze = load_maze(maze_file)
-    ring = maze.rings if config.start_ring == -1 else config.start_ring
-    if ring > maze.rings:
-        raise ValueError(f'want a start_ring up to {maze.rings}, got {config.start_ring}')
-    _same_settings(out / SETTINGS, config, checkpoint, maze)
+    rings = config.start_rings or (maze.rings,)
+    if max(rings) > maze.rings:
+        raise ValueError(f'want start_rings up to {maze.rings}, got {list(rings)}')
+    _same_settings(out / SETTINGS, config, world, checkpoint, maze)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # rounding must not depend on the machine's number of cores
     paths = [out / f'trial_{index:03}' for index in range(config.count)]
+    boards = None
     for index, path in enumerate(tqdm(paths, desc='trials', unit='trial', disable=None)):
         if not path.exists():
-            recording, observations = play_one(policy, maze, config, index, ring)
+            boards = boards or Boards(maze, world, 1, config.seed)
+            recording, observations = play_one(policy, boards, maze, config, index, rings[index % len(rings)])
             partial = out / 'partial' / path.name
             shutil.rmtree(partial.parent, ignore_errors=True)
             write_recording(partial, recording, observations=observations)
@@ -71,32 +75,34 @@ def play(
 
 
 def play_one(
-    policy: RecurrentPolicy, maze: Maze, config: TrialsConfig, index: int, ring: int
+    policy: RecurrentPolicy, boards: Boards, maze: Maze, config: TrialsConfig, index: int, ring: int
 ) -> tuple[Recording, Image]:
-    """One trial, from the first observation to the one in which the ball is in the centre; and the observations."""
-    physics = PhysicsConfig()
-    simulator = Simulator(maze, physics, 1, seed=int(np.random.SeedSequence((config.seed, index)).generate_state(1)[0]))
-    simulator.reset(ring=ring)
-    renderer = Renderer(maze)
+    """One trial on the only board, from the first observation to the one in which the ball is in the centre.
+
+    It depends on the seed and the index alone, not on what was played before. What the world hides from the policy
+    (a missed frame) is no step: the stamps, simulated time, are then further apart and the memory goes on.
+
+    Returns:
+        The recording, and the observations, shape (T, 84, 84).
+    """
+    board = np.zeros(1, dtype=np.int64)
+    boards.reseed(int(np.random.SeedSequence((config.seed, index)).generate_state(1)[0]))
+    boards.reset(board, ring)
     memory = policy.initial_memory()
-    tilt_rad: npt.NDArray[np.float64] = np.zeros(2)
-    steps, observations, ball_m, tilts = [], [], [], []
-    for _ in range(int(config.time_limit_s * physics.rate_hz) + 1):
-        ball_m.append(simulator.position_m[0].copy())
-        observations.append(renderer.observation(simulator.position_m[0], simulator.tilt_rad[0]))
+    steps, observations, ball_m, tilts, elapsed_ns = [], [], [], [], []
+    while True:
+        elapsed_ns.append(round(1e9 * boards.elapsed_s[0]))
+        ball_m.append(boards.simulator.position_m[0].copy())
+        observations.append(boards.observations(board)[0])
         step = policy.step(observations[-1], memory if config.memory else policy.initial_memory())
         memory = step.memory
-        tilt_rad = next_tilt(
-            tilt_rad, choose(step.scores), np.radians(physics.tilt_step_deg), np.radians(physics.tilt_limit_deg)
-        )
         steps.append(step)
-        tilts.append(tilt_rad)
-        if simulator.solved[0]:
+        boards.step(np.array([choose(step.scores)]), board)
+        tilts.append(boards.command_rad[0].copy())
+        if np.hypot(*ball_m[-1]) < maze.solved_radius_m or elapsed_ns[-1] >= 1e9 * config.time_limit_s:
             break
-        simulator.step(tilt_rad[None])
-    period_ns = round(1e9 / physics.rate_hz)
     recording = Recording(
-        stamp_ns=1 + index * APART_NS + period_ns * np.arange(len(steps), dtype=np.int64),
+        stamp_ns=1 + index * APART_NS + np.array(elapsed_ns, dtype=np.int64),
         gates=np.stack([step.gates for step in steps]),
         hidden=np.stack([step.hidden for step in steps]),
         cell=np.stack([step.cell for step in steps]),
@@ -112,10 +118,12 @@ def play_one(
     return recording, np.stack(observations)
 
 
-def _same_settings(path: Path, config: TrialsConfig, checkpoint: Path | None, maze: Maze) -> None:
+def _same_settings(path: Path, config: TrialsConfig, world: WorldConfig, checkpoint: Path | None, maze: Maze) -> None:
     """Refuse to mix trials of different settings in one folder; `count`, window and null may change."""
+    trials = config.as_dict()
     settings = {
-        **{name: getattr(config, name) for name in ('seed', 'time_limit_s', 'memory', 'start_ring')},
+        **{name: trials[name] for name in ('seed', 'time_limit_s', 'memory', 'start_rings')},
+        **world.as_dict(),
         'maze': maze.as_dict(),
         'policy': hashlib.sha256((checkpoint or NOMINAL).read_bytes()).hexdigest(),
     }

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from statistics import NormalDist
 
 import numpy as np
 import pytest
@@ -8,8 +9,17 @@ from made import STEP_NS, made_recording
 
 from maze_introspection.analysis import analyze
 from maze_introspection.config import IntrospectionConfig
-from maze_introspection.null import against_null, counting_steps, over_grid, ring_means
-from maze_policy.policy import OUTPUT
+from maze_introspection.contribution import contribution, salient
+from maze_introspection.null import (
+    against_null,
+    counting_steps,
+    gaussian_channels_needed,
+    null_means,
+    over_grid,
+    ring_means,
+)
+from maze_introspection.offset import interval_offsets
+from maze_policy.policy import FORGET, INPUT, OUTPUT
 
 CONFIG = IntrospectionConfig(theta_c=0.05)
 
@@ -70,6 +80,39 @@ def test_the_null_breaks_the_link_between_a_gate_and_its_own_contribution():
     found = against_null(analysis, 20, 0, everywhere(analysis))['output']
     assert found['mean'] == [pytest.approx(7)] * 5
     assert max(abs(mean - 7) for mean in found['null_mean']) > 1
+
+
+def test_the_null_is_what_the_offsets_of_paired_channels_would_be():
+    analysis = analyze(made_recording(400, 16, resets=(0, 150)), CONFIG)
+    counts = np.arange(400) % 3 > 0
+    means = null_means(analysis, 3, 5, counts)
+    rng = np.random.default_rng(5)
+    for draw in range(3):
+        paired = analysis.contribution.share[:, rng.permutation(16)]
+        for gate in (INPUT, FORGET, OUTPUT):
+            rows = interval_offsets(
+                analysis.recording.gates[:, gate], paired, CONFIG.theta_g, CONFIG.theta_c, begins=analysis.begins
+            )
+            rows = rows[~rows['censored'] & counts[rows['t']]]
+            assert len(rows) > 10
+            np.testing.assert_allclose(means[gate][draw], ring_means(rows['offset'], analysis.ring[rows['t']], 5))
+
+
+def test_a_gaussian_layer_needs_what_theory_says():
+    # E[x; x > c] = phi(c) must be half of phi(0): c = sqrt(2 ln 2), and 1 - Phi(c) of the channels lie above it.
+    theory = 1 - NormalDist().cdf(np.sqrt(2 * np.log(2)))
+    assert gaussian_channels_needed(4000, 1, 0.5, steps=200).mean == pytest.approx(theory, abs=0.001)
+    quarter = 1 - NormalDist().cdf(np.sqrt(2 * np.log(4)))
+    assert gaussian_channels_needed(4000, 1, 0.25, steps=200).mean == pytest.approx(quarter, abs=0.001)
+
+
+def test_a_gaussian_layer_is_counted_as_a_recorded_one():
+    rng = np.random.default_rng(0)
+    hidden = rng.standard_normal((3000, 64)) * 0.1
+    share = contribution(hidden, np.ones((1, 64))).share
+    counted = salient(share).mean(axis=1).mean()
+    assert gaussian_channels_needed(64, 1, 0.5, steps=3000).mean == pytest.approx(counted, abs=0.002)
+    assert gaussian_channels_needed(64, 5, 0.5, steps=3000).mean > counted + 0.005  # the best of five is pulled by more
 
 
 def test_a_window_counts_the_first_steps_in_the_ring_begun_in():
