@@ -25,6 +25,7 @@ Float64 = npt.NDArray[np.float64]
 PERIOD = COEFFICIENTS.index('period_s')
 DRAWN = ('rolling_resistance', 'viscous_per_s', 'restitution', 'wall_friction', 'tilt_lag_s')
 LEAST_BLUR_PX = 0.2  # less cannot be seen
+ROUNDING_S = 1e-6  # of a minute added up from thirtieths of a second
 
 
 class View(Protocol):
@@ -115,6 +116,10 @@ class Boards:
         self.elapsed[which] = 0
         self.elapsed_s[which] = 0.0
         self._sent[:, which] = 0.0
+
+    def late(self, limit_s: float) -> npt.NDArray[np.bool_]:
+        """Whether each board has been played for that long since its reset, shape (count,)."""
+        return np.asarray(self.elapsed_s > limit_s - ROUNDING_S)
 
     def observations(self, which: Int64) -> UInt8:
         """What the policy sees of the boards `which`, shape (n, 84, 84)."""

@@ -74,7 +74,7 @@ class CircularMazeEnv(gymnasium.Env[npt.NDArray[np.uint8], np.int64]):
         self._boards.step(np.array([action]), _BOARD)
         solved = bool(self._boards.simulator.solved[0])
         reward = (before_m - self._to_go_m()) / self._maze.rim_radius_m + STEP_REWARD + SOLVED_REWARD * solved
-        late = bool(self._boards.elapsed_s[0] >= TIME_LIMIT_S)
+        late = bool(self._boards.late(TIME_LIMIT_S)[0])
         return self._observation(), reward, solved, late and not solved, self._info()
 
     def render(self) -> npt.NDArray[np.uint8] | None:

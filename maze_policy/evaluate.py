@@ -58,29 +58,32 @@ class Evaluation:
 
 
 def evaluate(
-    network: CnnLstm,
+    network: CnnLstm | None,
     config: EvaluateConfig,
     maze: Maze,
     world: WorldConfig = WorldConfig(),  # noqa: B008 (frozen)
     *,
     progress: bool = False,
 ) -> Evaluation:
-    """Play `config.count` trials with the network; the same config gives the same trials."""
+    """Play `config.count` trials with the network, or with the expert; the same config gives the same trials."""
     boards = Boards(maze, world, config.count, config.seed)
-    hidden, cell = torch.zeros(config.count, network.n_l), torch.zeros(config.count, network.n_l)
+    hidden, cell = (torch.zeros(config.count, network.n_l if network else 0) for _ in range(2))
     ring_s = np.zeros((config.count, maze.rings + 1))
     playing = np.arange(config.count)
     with torch.no_grad(), tqdm(total=config.count, unit='trial', disable=not progress) as bar:
         while playing.size:
-            images = torch.from_numpy(boards.observations(playing))[None]
-            memory = (hidden[playing], cell[playing]) if config.memory else None
-            scores, _, (hidden[playing], cell[playing]) = network.sequence(images, memory)
+            if network:
+                images = torch.from_numpy(boards.observations(playing))[None]
+                memory = (hidden[playing], cell[playing]) if config.memory else None
+                scores, _, (hidden[playing], cell[playing]) = network.sequence(images, memory)
+                action = scores[0].argmax(dim=1).numpy()
+            else:
+                action = boards.expert_actions()[playing]
             before_s = boards.elapsed_s[playing]
-            boards.step(scores[0].argmax(dim=1).numpy(), playing)
+            boards.step(action, playing)
             distance_m = np.hypot(*boards.simulator.position_m[playing].T)
             ring_s[playing, maze.ring(distance_m)] += boards.elapsed_s[playing] - before_s
-            late = boards.elapsed_s[playing] >= config.time_limit_s
-            left = playing[~boards.simulator.solved[playing] & ~late]
+            left = playing[~(boards.simulator.solved | boards.late(config.time_limit_s))[playing]]
             bar.update(playing.size - left.size)
             playing = left
     return Evaluation(boards.simulator.solved.copy(), boards.elapsed_s.copy(), ring_s)

@@ -135,8 +135,7 @@ class Trainer:
 
     def _reset_ended(self, random: np.random.Generator) -> None:
         """New episodes on the boards that are done; only between chunks, so that no chunk spans two episodes."""
-        late = self.boards.elapsed_s >= self.config.episode_s
-        ended = np.flatnonzero(self.boards.simulator.solved | late)
+        ended = np.flatnonzero(self.boards.simulator.solved | self.boards.late(self.config.episode_s))
         any_ring = random.random(ended.size) < self.config.any_ring
         ring = np.where(any_ring, random.integers(1, self.maze.rings + 1, ended.size), self.maze.rings)
         self.boards.reset(ended, ring)

@@ -5,6 +5,7 @@ import torch
 
 from maze_policy.checkpoint import NOMINAL
 from maze_policy.cli import main
+from maze_policy.world import load_world
 
 torch.set_num_threads(1)
 
@@ -20,15 +21,25 @@ def test_evaluate_prints_and_writes_a_summary(tmp_path, capsys):
 
 def test_no_memory_reaches_the_config(tmp_path):
     out = tmp_path / 'summary.json'
-    assert main(['evaluate', '--count', '1', '--time-limit-s', '1', '--no-memory', '--camera', '--out', str(out)]) == 0
-    config = json.loads(out.read_text())['config']
-    assert (config['memory'], config['camera']) == (False, True)
+    assert main(['evaluate', '--count', '1', '--time-limit-s', '1', '--no-memory', '--out', str(out)]) == 0
+    assert json.loads(out.read_text())['config']['memory'] is False
+
+
+def test_the_world_is_a_profile_and_changes_to_it(tmp_path):
+    out = tmp_path / 'summary.json'
+    words = ['evaluate', '--count', '1', '--time-limit-s', '1', '--profile', 'varied', '--latency-steps', '3', '--out']
+    assert main([*words, str(out)]) == 0
+    world = json.loads(out.read_text())['world']
+    assert world == load_world('varied', {'latency_steps': (3, 3)}).as_dict()
 
 
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [
         (['evaluate', '--checkpoint', 'nothing.safetensors'], 'want the description nothing.json'),
+        (['evaluate', '--profile', 'nominaal'], "did you mean 'nominal'?"),
+        (['evaluate', '--latency-steps', '3', '2'], 'latency_steps wants one number, or two'),
+        (['evaluate', '--zoom', '1.1'], 'the flat view cannot show zoom; use view perspective'),
         (['evaluate', '--count', '0'], 'count wants 1 to 100000, got 0'),
         (['--maze', 'nothing.yaml', 'evaluate'], 'nothing.yaml'),
         (['train', '--out', '/dev/null/folder'], '/dev/null/folder'),

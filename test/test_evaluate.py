@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from maze_policy.checkpoint import load_policy
-from maze_policy.config import EvaluateConfig, NetworkConfig
+from maze_policy.config import EvaluateConfig, NetworkConfig, WorldConfig
 from maze_policy.evaluate import Evaluation, evaluate
 from maze_policy.maze import load_maze
 from maze_policy.network import CnnLstm
@@ -24,8 +24,8 @@ def test_shipped_policy_solves_the_maze(nominal):
 
 
 def test_shipped_policy_solves_it_through_the_camera_and_late(nominal):
-    config = EvaluateConfig(count=8, seed=12, camera=True, latency_steps=1, least_latency_steps=1)
-    assert evaluate(nominal, config, MAZE).solved.mean() >= 0.97
+    world = WorldConfig(view='camera', latency_steps=1)
+    assert evaluate(nominal, EvaluateConfig(count=8, seed=12), MAZE, world).solved.mean() >= 0.97
 
 
 def test_memory_matters(nominal):
@@ -40,6 +40,15 @@ def test_same_seed_same_result_and_times_add_up(nominal):
     np.testing.assert_array_equal(one.time_s, same.time_s)
     np.testing.assert_allclose(one.ring_s.sum(axis=1), one.time_s)
     assert (one.ring_s[:, 1:] > 0).all()  # nobody gets to the centre but through every ring
+
+
+def test_times_are_seconds_whatever_the_frame_rate():
+    torch.manual_seed(0)
+    untrained = CnnLstm(NetworkConfig(conv_channels=(2, 2, 2), features=8, n_l=8))
+    config = EvaluateConfig(count=6, seed=3, time_limit_s=2.0)
+    evaluation = evaluate(untrained, config, MAZE, WorldConfig(rate_hz=(20.0, 40.0)))
+    assert ((2.0 <= evaluation.time_s) & (evaluation.time_s < 2.05)).all()
+    np.testing.assert_allclose(evaluation.ring_s.sum(axis=1), evaluation.time_s)
 
 
 def test_gives_up_after_the_time_limit():

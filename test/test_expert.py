@@ -5,16 +5,16 @@ import numpy as np
 import pytest
 
 from maze_policy.boards import Boards
-from maze_policy.config import DisturbanceConfig, PhysicsConfig
+from maze_policy.config import PhysicsConfig, WorldConfig
 from maze_policy.expert import Expert, Route
 from maze_policy.maze import Maze, load_maze
 
 MAZE, PHYSICS = load_maze(), PhysicsConfig()
 
 
-def play(count, seed, **disturbance):
+def play(count, seed, **world):
     """Seconds that the expert needs on each board."""
-    boards = Boards(MAZE, PHYSICS, count, seed, DisturbanceConfig(**disturbance))
+    boards = Boards(MAZE, WorldConfig(**world), count, seed)
     expert, playing = Expert(MAZE, PHYSICS), np.arange(count)
     while playing.size and boards.elapsed.max() < 1800:
         simulator = boards.simulator
@@ -22,7 +22,7 @@ def play(count, seed, **disturbance):
         boards.step(expert.act(*state), playing)
         playing = playing[~simulator.solved[playing]]
     assert playing.size == 0
-    return boards.elapsed / PHYSICS.rate_hz
+    return boards.elapsed_s
 
 
 def test_solves_every_maze_in_seconds():
@@ -32,12 +32,12 @@ def test_solves_every_maze_in_seconds():
 
 
 def test_solves_every_maze_late_and_on_other_physics():
-    times = play(256, seed=2, latency_steps=2, variation=0.2)
+    times = play(256, seed=2, latency_steps=2, rolling_resistance=(0.002, 0.004), restitution=(0.2, 0.5))
     assert times.max() < 20
 
 
 def test_levels_the_board_and_stays_in_the_centre():
-    boards = Boards(MAZE, PHYSICS, 1, 0)
+    boards = Boards(MAZE, WorldConfig(), 1, 0)
     boards.simulator.reset(ring=0)
     boards.command_rad[:] = boards.simulator.tilt_rad[:] = np.radians(2.0)
     expert = Expert(MAZE, PHYSICS)

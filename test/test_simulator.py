@@ -6,7 +6,7 @@ import pytest
 
 from maze_policy.config import PhysicsConfig
 from maze_policy.maze import load_maze
-from maze_policy.simulator import Simulator, half_gap_rad
+from maze_policy.simulator import COEFFICIENTS, Simulator, half_gap_rad
 
 MAZE = load_maze()
 IDEAL = PhysicsConfig(tilt_lag_s=0.0, rolling_resistance=0.0, viscous_per_s=0.0, wall_friction=0.0, substeps=256)
@@ -177,12 +177,38 @@ def test_step_moves_only_the_boards_it_is_given():
     assert moved.tolist() == [False, True, False]
 
 
-def test_variation_makes_boards_differ():
-    simulator = Simulator(MAZE, PhysicsConfig(), 2, seed=1, variation=0.2)
+def rolled_m(**coefficients):
+    """How far the ball rolls in 6 steps on a board with these coefficients, from rest, away from walls."""
+    simulator = Simulator(MAZE, PhysicsConfig(), 2, seed=1)
+    for name, value in coefficients.items():
+        simulator.coefficients[1, COEFFICIENTS.index(name)] = value
     simulator.position_m[:] = (0.0, 0.0475)
-    for _ in range(5):
+    for _ in range(6):
         simulator.step(np.full((2, 2), 0.02))
-    assert abs(simulator.position_m[0, 1] - simulator.position_m[1, 1]) > 1e-5
+    return np.hypot(*(simulator.position_m - (0.0, 0.0475)).T)
+
+
+@pytest.mark.parametrize(
+    ('coefficient', 'value'),
+    [('gravity_m_s2', 5.0), ('rolling_resistance', 0.01), ('viscous_per_s', 5.0), ('tilt_lag_s', 0.2)],
+)
+def test_every_board_has_its_own_physics(coefficient, value):
+    nominal, slow = rolled_m(**{coefficient: value})
+    assert slow < 0.9 * nominal
+
+
+def test_every_board_has_its_own_clock_ball_and_walls():
+    nominal, longer = rolled_m(period_s=2 / 30)
+    assert longer > 2 * nominal
+    for name, value in (('ball_radius_m', 0.0045), ('restitution', 0.9), ('wall_friction', 0.9)):
+        simulator = Simulator(MAZE, PhysicsConfig(), 2, seed=1)
+        simulator.coefficients[1, COEFFICIENTS.index(name)] = value
+        simulator.position_m[:] = (0.0, 0.0475)
+        simulator.velocity_m_s[:] = (0.05, 0.08)
+        for _ in range(6):
+            simulator.step(np.zeros((2, 2)))
+        apart_m = np.hypot(*np.diff(simulator.position_m, axis=0)[0])
+        assert apart_m > 5e-4, name
 
 
 @pytest.mark.parametrize('command', [[[0.0, 0.0]], [[0.0, math.nan], [0.0, 0.0]]])

@@ -1,5 +1,6 @@
 import copy
 import csv
+import hashlib
 import os
 import signal
 import subprocess
@@ -13,11 +14,13 @@ from torch.nn import functional
 
 from maze_policy import train
 from maze_policy.checkpoint import load_card, load_policy
-from maze_policy.config import NetworkConfig, PhysicsConfig, TrainConfig
+from maze_policy.config import NetworkConfig, TrainConfig, WorldConfig
 from maze_policy.maze import load_maze
 from maze_policy.parameters import fields_of
 from maze_policy.train import Trainer
+from maze_policy.world import load_world
 
+VARIED = load_world('varied')
 NETWORK = NetworkConfig(conv_channels=(4, 4, 4), features=16, n_l=16)
 DEADLINE_S = 120.0
 
@@ -40,8 +43,8 @@ def config(**changed):
     return TrainConfig(**tiny | changed)
 
 
-def trainer(out, **changed):
-    return Trainer(config(**changed), NETWORK, load_maze(), PhysicsConfig(), out)
+def trainer(out, init=None, world=VARIED, **changed):
+    return Trainer(config(**changed), NETWORK, load_maze(), world, out, init=init)
 
 
 @pytest.fixture(autouse=True)
@@ -61,12 +64,14 @@ def options(settings):
     for field, _ in fields_of(type(settings)):
         value = getattr(settings, field.name)
         values = [str(item) for item in value] if isinstance(value, tuple) else [str(value)]
-        words += ['--' + field.name.replace('_', '-'), *values]
+        name = field.name.replace('_', '-')
+        switch = isinstance(value, bool)
+        words += [('--' if value else '--no-') + name] if switch else ['--' + name, *values]
     return words
 
 
 def test_loss_falls_and_what_is_written_can_be_read(tmp_path):
-    made = trainer(tmp_path)
+    made = trainer(tmp_path, seed=1)
     untrained = copy.deepcopy(made.network)
     made.run()
     experience = list(made.kept)
@@ -79,7 +84,9 @@ def test_loss_falls_and_what_is_written_can_be_read(tmp_path):
     assert all(torch.equal(value, loaded[name]) for name, value in made.network.state_dict().items())
     card = load_card(tmp_path / 'policy.safetensors')
     assert card['frames'] == 24 * 16 * 12
-    assert TrainConfig.from_dict(card['train']) == config()
+    assert TrainConfig.from_dict(card['train']) == config(seed=1)
+    assert WorldConfig.from_dict(card['world']) == VARIED
+    assert card['begun_with'] is None
 
 
 def test_same_seed_same_weights(tmp_path):
@@ -137,4 +144,50 @@ def test_a_damaged_state_and_a_wrong_number_of_actions_are_said(tmp_path):
     with pytest.raises(ValueError, match=r'state\.pt is damaged'):
         trainer(tmp_path, chunks=1, evaluate_every=300, evaluate_count=1)
     with pytest.raises(ValueError, match='n_a wants 5, one for each action of the maze, got 3'):
-        Trainer(TrainConfig(), NetworkConfig(n_a=3), load_maze(), PhysicsConfig(), tmp_path / 'other')
+        Trainer(TrainConfig(), NetworkConfig(n_a=3), load_maze(), VARIED, tmp_path / 'other')
+
+
+def test_a_training_begins_with_the_weights_it_is_given_and_says_which(tmp_path):
+    first = trainer(tmp_path / 'first', chunks=2, evaluate_every=300, evaluate_count=1)
+    first.run()
+    init = tmp_path / 'first' / 'policy.safetensors'
+    second = trainer(tmp_path / 'second', init=init, chunks=1, learning_rate=0.0, evaluate_count=1)
+    second.run()
+    for name, value in second.network.state_dict().items():
+        assert torch.equal(value, first.network.state_dict()[name])
+    begun_with = load_card(tmp_path / 'second' / 'policy.safetensors')['begun_with']
+    assert begun_with['sha256'] == hashlib.sha256(init.read_bytes()).hexdigest()
+    assert begun_with['card'] == load_card(init)
+    with pytest.raises(ValueError, match=r'wants NetworkConfig.*to go on from, got NetworkConfig'):
+        Trainer(config(), NetworkConfig(n_l=32), load_maze(), VARIED, tmp_path / 'third', init=init)
+
+
+def test_penalties_make_the_lstm_sparse(tmp_path):
+    """With both L1 penalties hidden values and readout weights are smaller than without, and readout weights die."""
+    settings = {'chunks': 12, 'learning_rate': 0.01, 'evaluate_every': 300, 'evaluate_count': 1}
+    plain, sparse = (
+        trainer(tmp_path / 'plain', **settings),
+        trainer(tmp_path / 'sparse', activation_l1=1.0, readout_l1=0.02, **settings),
+    )
+    measures = []
+    for made in (plain, sparse):
+        made.run()
+        with torch.no_grad():
+            hidden = made.network.sequence(made.kept[-1].images).hidden
+        measures.append((hidden.abs().mean().item(), made.network.actor.weight.abs().sum().item()))
+    assert measures[1][0] < 0.7 * measures[0][0]
+    assert measures[1][1] < 0.7 * measures[0][1]
+
+
+def test_bfloat16_learns_as_well(tmp_path):
+    made = trainer(tmp_path, seed=1, bfloat16=True, evaluate_count=1)
+    untrained = copy.deepcopy(made.network)
+    made.run()
+    assert loss_on(made.network, made.kept) < loss_on(untrained, made.kept) - 0.05
+    assert all(value.dtype == torch.float32 for value in made.network.state_dict().values())
+
+
+def test_learns_in_a_randomised_world(tmp_path):
+    made = trainer(tmp_path, world=load_world('randomised'), chunks=2, evaluate_count=1)
+    made.run()
+    assert len({image.float().mean().item() for image in made.kept[-1].images[0]}) > 10  # lights of their own
