@@ -33,6 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     trial = commands.add_parser('evaluate', help='success and times over many trials', allow_abbrev=False)
     trial.add_argument('--checkpoint', type=Path, help='NAME.safetensors (default: the shipped nominal policy)')
+    trial.add_argument('--expert', action='store_true', help='try the expert out, which sees the true state, instead')
     trial.add_argument('--out', type=Path, help='write the summary to this JSON file too')
     add_options(trial, EvaluateConfig)
     add_world_options(trial, 'nominal')
@@ -67,7 +68,8 @@ def _evaluate(options: argparse.Namespace) -> None:
     config, world = from_options(EvaluateConfig, options), world_from_options(options)
     if options.out:
         options.out.touch()  # not to be found out after the trials
-    evaluation = evaluate(load_policy(options.checkpoint), config, load_maze(options.maze), world, progress=True)
+    network = None if options.expert else load_policy(options.checkpoint)
+    evaluation = evaluate(network, config, load_maze(options.maze), world, progress=True)
     print(evaluation.text())
     if options.out:
         summary = {'config': config.as_dict(), 'world': world.as_dict(), **evaluation.summary()}

@@ -33,6 +33,14 @@ def test_the_world_is_a_profile_and_changes_to_it(tmp_path):
     assert world == load_world('varied', {'latency_steps': (3, 3)}).as_dict()
 
 
+def test_the_expert_can_be_tried_out_too(tmp_path):
+    out = tmp_path / 'summary.json'
+    assert main(['evaluate', '--expert', '--count', '6', '--latency-steps', '3', '--out', str(out)]) == 0
+    summary = json.loads(out.read_text())
+    assert summary['success'] == 1
+    assert summary['time_s']['mean'] < 9
+
+
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [
