@@ -237,9 +237,11 @@ class RlConfig(Config):
     entropy_weight: float = parameter('reward for undecided actions', 0.0, low=0.0, high=1.0)
     value_weight: float = parameter("weight of the critic's error", 0.5, low=0.0)
     gradient_norm: float = parameter('longer gradients are shortened to this', 0.5, low=0.0)
-    critic_units: int = parameter('units of the layer between the hidden values and the value', 64, low=1, high=4096)
+    critic_units: int = parameter(
+        'units of the two layers between the hidden values and the value', 128, low=1, high=4096
+    )
     critic_iterations: int = parameter('iterations at first in which the critic alone learns', 5, low=0)
-    critic_learning_rate: float = parameter('of Adam in these', 1e-3, low=0.0, high=1.0)
+    critic_learning_rate: float = parameter('of Adam for the critic, all the time', 1e-3, low=0.0, high=1.0)
     any_ring: float = parameter('share of episodes that start in any ring, not the outer one', 0.3, low=0.0, high=1.0)
     episode_s: float = parameter('an episode that takes longer is given up, s', 25.0, low=1.0, high=600.0)
     evaluate_every: int = parameter('iterations between evaluations', 25, low=1)

@@ -102,4 +102,4 @@ class CnnLstm(nn.Module):
 
 def normalised(images: Tensor) -> Tensor:
     """Grey levels to -1 .. 1."""
-    return images.float().mul_(1 / 127.5).sub_(1.0)
+    return images.to(torch.float32, copy=True).mul_(1 / 127.5).sub_(1.0)

@@ -11,14 +11,8 @@ from typing import Any
 import numpy as np
 import safetensors.torch
 import torch
-from gymnasium import spaces
-from sb3_contrib import RecurrentPPO
-from sb3_contrib.common.recurrent.policies import RecurrentActorCriticPolicy
 from stable_baselines3.common.logger import Logger
-from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
-from stable_baselines3.common.type_aliases import Schedule
 from stable_baselines3.common.utils import set_random_seed
-from torch import Tensor, nn
 from tqdm import tqdm
 
 from maze_policy import checkpoint
@@ -26,7 +20,8 @@ from maze_policy.boards import Boards
 from maze_policy.config import EvaluateConfig, RlConfig, WorldConfig
 from maze_policy.evaluate import evaluate
 from maze_policy.maze import Maze
-from maze_policy.network import CnnLstm, normalised
+from maze_policy.network import CnnLstm
+from maze_policy.ppo import Ppo, PpoPolicy
 from maze_policy.resume import load_state, save_state, write_log
 from maze_policy.vector_environment import BoardsVecEnv
 
@@ -49,72 +44,6 @@ COLUMNS = (
     'median_s',
     'wall_s',
 )
-
-
-class Eye(BaseFeaturesExtractor):
-    """Our network's convolutions and linear layer as the library's features extractor."""
-
-    def __init__(self, observation_space: spaces.Space[Any], network: CnnLstm) -> None:
-        super().__init__(observation_space, network.config.features)
-        self.eye = network.eye
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Images (N, 84, 84), grey levels as floats, to features (N, features)."""
-        features: Tensor = self.eye(normalised(images.unsqueeze(1)))
-        return features
-
-
-class PpoPolicy(RecurrentActorCriticPolicy):
-    """The layers of a `CnnLstm` where the library expects its own, and a critic on its hidden values.
-
-    Nothing is copied: what the library trains is the `CnnLstm` itself. The critic is a small network on the LSTM's
-    hidden values; its gradient stops there (the library's `shared_lstm`), so it cannot harm what the policy remembers.
-    """
-
-    def __init__(
-        self,
-        observation_space: spaces.Space[Any],
-        action_space: spaces.Space[Any],
-        lr_schedule: Schedule,
-        *,
-        network: CnnLstm,
-        critic_units: int,
-        **settings: Any,
-    ) -> None:
-        super().__init__(
-            observation_space,
-            action_space,
-            lr_schedule,
-            net_arch={'pi': [], 'vf': [critic_units]},
-            ortho_init=False,  # it would initialise the distilled layers anew
-            features_extractor_class=Eye,
-            features_extractor_kwargs={'network': network},
-            normalize_images=False,  # `Eye` does
-            lstm_hidden_size=network.n_l,
-            shared_lstm=True,
-            enable_critic_lstm=False,
-            **settings,
-        )
-        self.lstm_actor = network.lstm
-        self.action_net = network.actor
-        self.optimizer = torch.optim.Adam(self.parameters(), lr=lr_schedule(1))
-
-    @staticmethod
-    def _process_sequence(
-        features: Tensor, lstm_states: tuple[Tensor, Tensor], episode_starts: Tensor, lstm: nn.LSTM
-    ) -> tuple[Tensor, Any]:
-        """As the library's, without its loop over the steps where episodes start at the first of them only.
-
-        The library's buffer cuts sequences where episodes start, so that is always so.
-        """
-        boards = lstm_states[0].shape[1]
-        starts = episode_starts.reshape(boards, -1)
-        if starts[:, 1:].any():
-            return RecurrentActorCriticPolicy._process_sequence(features, lstm_states, episode_starts, lstm)
-        keep = 1.0 - starts[:, 0].view(1, boards, 1)
-        sequence = features.view(boards, -1, lstm.input_size).transpose(0, 1)
-        hidden, memory = lstm(sequence, (keep * lstm_states[0], keep * lstm_states[1]))
-        return hidden.transpose(0, 1).flatten(0, 1), memory
 
 
 class PpoTrainer:
@@ -163,10 +92,10 @@ class PpoTrainer:
             episode_s=config.episode_s,
             any_ring=config.any_ring,
         )
-        self.ppo = RecurrentPPO(
+        self.ppo = Ppo(
             PpoPolicy,
             self.env,
-            learning_rate=lambda _: self._learning_rate(),
+            learning_rate=lambda _: config.learning_rate * (1.0 - self.share),
             n_steps=config.rollout_steps,
             batch_size=config.minibatch_boards * config.rollout_steps,
             n_epochs=config.epochs,
@@ -180,6 +109,7 @@ class PpoTrainer:
             seed=config.seed,
             device='cpu',
         )
+        self.ppo.critic_learning_rate = config.critic_learning_rate
         self.ppo.set_logger(Logger(None, []))
         if state:
             self.ppo.policy.load_state_dict(state['policy'])
@@ -240,12 +170,6 @@ class PpoTrainer:
             reward, time_s, solved = np.array(ended).T
             row |= {'reward': reward.mean().item(), 'solved': solved.mean().item(), 'time_s': np.median(time_s).item()}
         return row
-
-    def _learning_rate(self) -> float:
-        config = self.config
-        if self.iteration < config.critic_iterations:
-            return config.critic_learning_rate
-        return config.learning_rate * (1.0 - self.share)
 
     def _evaluate(self) -> dict[str, float]:
         config = EvaluateConfig(

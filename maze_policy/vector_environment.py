@@ -69,7 +69,7 @@ class BoardsVecEnv(VecEnv):
         solved = simulator.solved.copy()
         reward = progress + STEP_REWARD + SOLVED_REWARD * solved
         self._reward += reward
-        late = ~solved & (boards.elapsed_s >= self._episode_s)
+        late = ~solved & boards.late(self._episode_s)
         ends = solved | late
         infos: list[dict[str, Any]] = [{} for _ in self._everyone]
         for board, last in zip(np.flatnonzero(late), boards.observations(np.flatnonzero(late))):

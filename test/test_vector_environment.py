@@ -41,7 +41,7 @@ def test_an_episode_pays_its_way_its_time_and_its_end():
 
 
 def test_an_episode_given_up_shows_what_was_seen_last():
-    env = environment(episode_s=0.199)
+    env = environment(episode_s=0.2)
     env.reset()
     for _ in range(5):
         seen, _, ends, _ = env.step(np.full(COUNT, 0))
