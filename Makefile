@@ -29,6 +29,7 @@ lint: $(READY) ## ruff and mypy
 
 bench: $(READY) ## speed and memory, each beside its floor or peer
 	$(BIN)/python bench/policy.py
+	$(BIN)/python bench/simulator.py
 	$(BIN)/python bench/introspection.py
 
 clean: ## remove the virtual environment, caches and results

@@ -1,4 +1,4 @@
-"""What a step of the policy, the simulator and the renderer costs: `python bench/policy.py`.
+"""What a step of the policy and of the flat renderer costs: `python bench/policy.py`.
 
 Each line stands beside a floor or a peer measured in the same minute. One thread; the best of several rounds, because
 whatever else the machine does only ever adds time.
@@ -15,12 +15,10 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from maze_policy.config import PhysicsConfig
 from maze_policy.maze import load_maze
 from maze_policy.network import CnnLstm
 from maze_policy.observation import observe
 from maze_policy.render import Renderer
-from maze_policy.simulator import Simulator
 
 MOST_FOR_GATES = 1.1  # of the plain module's time
 
@@ -54,15 +52,6 @@ def policy_step() -> tuple[float, float]:
     return ours, theirs
 
 
-def simulator_step() -> float:
-    """One board advanced by one control period, of 1,000 side by side under random commands, s."""
-    count = 1000
-    simulator = Simulator(load_maze(), PhysicsConfig(), count, 0)
-    command = np.random.default_rng(0).uniform(-0.05, 0.05, (count, 2))
-    simulator.step(command)
-    return seconds(lambda: simulator.step(command), repeat=100)[0] / count
-
-
 def images() -> tuple[float, float, float, float, float]:
     """Observation, camera image, observation through the camera, and the two copies of a background, s."""
     renderer = Renderer(load_maze())
@@ -83,11 +72,9 @@ def main() -> int:
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     ours, plain = policy_step()
-    simulator = simulator_step()
     direct, camera, through, small_copy, large_copy = images()
     rows = [
         ('policy step, gates visible', ours, 'conv + nn.LSTM + readout', plain),
-        ('simulator step, one board', simulator, 'goal: 1 M steps/s', 1e-6),
         ('observation 84 x 84', direct, 'copy of the background', small_copy),
         ('camera image 640 x 480', camera, 'copy of the background', large_copy),
         ('observation via the camera', through, 'observation drawn directly', direct),
