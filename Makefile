@@ -2,6 +2,7 @@
 PYTHON ?= python3
 OUT ?= out/demo
 SEED ?= 1
+JOBS ?= 2
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -11,7 +12,7 @@ READY := $(VENV)/.ready
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench clean
+.PHONY: help demo test lint bench results clean
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/'
@@ -31,6 +32,9 @@ bench: $(READY) ## speed and memory, each beside its floor or peer
 	$(BIN)/python bench/policy.py
 	$(BIN)/python bench/simulator.py
 	$(BIN)/python bench/introspection.py
+
+results: $(READY) ## the paper's experiments, then docs/results.md; goes on where it was, hours on two cores (JOBS=)
+	$(BIN)/maze-introspection results --jobs $(JOBS)
 
 clean: ## remove the virtual environment, caches and results
 	rm -rf $(VENV) out build install log *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

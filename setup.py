@@ -18,7 +18,18 @@ def shipped(folder: str) -> list[tuple[str, list[str]]]:
 # What the analysis needs on a laptop without ROS. `policy` adds playing and distilling, `train` reinforcement
 # learning, `ros` the ROS 2 wheels for a machine without a ROS distribution, `test` what `make test` uses. Exact
 # versions: constraints.txt.
-analysis = ['matplotlib>=3.7', 'mcap', 'numpy', 'pandas', 'pyarrow', 'pyyaml', 'rosbags', 'setuptools', 'tqdm']
+analysis = [
+    'matplotlib>=3.7',
+    'mcap',
+    'numpy',
+    'pandas',
+    'pillow',
+    'pyarrow',
+    'pyyaml',
+    'rosbags',
+    'setuptools',
+    'tqdm',
+]
 policy = ['gymnasium', 'numba', 'opencv-python-headless', 'safetensors', 'torch']
 train = ['mujoco', 'sb3-contrib', 'stable-baselines3']
 ros = [

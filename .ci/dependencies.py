@@ -22,6 +22,7 @@ class Dependency(NamedTuple):
 DEPENDENCIES = [
     Dependency('matplotlib', 'matplotlib', 'python3-matplotlib', '', (3, 7)),
     Dependency('mcap', 'mcap', 'mcap-ros2-support', ''),
+    Dependency('PIL', 'pillow', 'python3-pil', ''),
     Dependency('numpy', 'numpy', 'python3-numpy', ''),
     Dependency('pandas', 'pandas', 'python3-pandas', ''),
     Dependency('pyarrow', 'pyarrow', None, ''),

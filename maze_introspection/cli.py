@@ -1,4 +1,4 @@
-"""`maze-introspection`: explain a recorded policy, or play and explain the paper's 40 trials."""
+"""`maze-introspection`: explain a recorded policy, play and explain the paper's trials, or do all its experiments."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import numpy.typing as npt
 
 from maze_introspection.analysis import Analysis, analyze, compare_live
 from maze_introspection.bag import read_images, read_recording
-from maze_introspection.config import IntrospectionConfig, TrialsConfig
+from maze_introspection.config import IntrospectionConfig, ResultsConfig, TrialsConfig
 from maze_introspection.null import against_null, counting_steps, gaussian_channels_needed, over_grid
 from maze_introspection.report import text
 from maze_introspection.results import prepare, write_results
@@ -66,13 +67,31 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     trials.add_argument('--out', type=Path, required=True, help='folder for the bags and the results; resumes there')
-    trials.add_argument('--checkpoint', type=Path, help='NAME.safetensors (default: the shipped nominal policy)')
+    trials.add_argument('--checkpoint', help='NAME.safetensors, or the name of a shipped policy (default: nominal)')
     trials.add_argument(
         '--maze', type=Path, help='parameter file with the maze (default: the shipped config/maze.yaml)'
     )
     add_options(trials, TrialsConfig)
     add_world_options(trials, 'nominal')
     trials.set_defaults(run=_trials)
+
+    results = commands.add_parser(
+        'results',
+        help="do the paper's experiments that are not done yet and bring docs/results.md up to date; run it in the "
+        'repository',
+        epilog='exit code: 0 all is done; 1 a checkpoint is missing, and what needs it was left out; 2 failed',
+        allow_abbrev=False,
+    )
+    results.add_argument('--out', type=Path, default='runs/results', help='folder to work in (default: %(default)s)')
+    results.add_argument('--docs', type=Path, default='docs', help='the documentation (default: %(default)s)')
+    results.add_argument(
+        '--transfer',
+        type=Path,
+        default='runs/transfer/transfer.csv',
+        help='what `maze-policy transfer` left (default: %(default)s)',
+    )
+    add_options(results, ResultsConfig)
+    results.set_defaults(run=_results)
 
     for command in (bag, trials):
         command.add_argument('--episode', type=int, help='of figures 2, 3 and 5 (default: the first solved one)')
@@ -136,6 +155,30 @@ def _trials(options: argparse.Namespace) -> int:
         numbers['grid'] = over_grid(analysis, GRID_G, GRID_C, trials.null_draws, trials.seed, counts)
     _write(analysis, numbers, options.out, look, options)
     return 0 if analysis.complete else 1
+
+
+def _results(options: argparse.Namespace) -> int:
+    from maze_introspection.paper.experiments import FAMILIES, experiments
+    from maze_introspection.paper.report import report
+    from maze_introspection.paper.run import run
+
+    config = from_options(ResultsConfig, options)
+    if not (options.docs / 'results.md').exists():
+        raise ValueError(f'want to be run in the repository, got a folder without {options.docs / "results.md"}')
+    prepare(options.out)
+    wanted = [each for each in experiments() if any(fnmatch(each.name, pattern) for pattern in config.only)]
+    if not wanted:
+        names = [experiment.name for experiment in experiments()]
+        raise ValueError(f'want --only to match some of {names[0]} ... {names[-1]}, got {list(config.only)}')
+    absent = {each.checkpoint for each in wanted if each.checkpoint and not each.checkpoint.exists()}
+    possible = [each for each in wanted if each.checkpoint not in absent]
+    new = run(possible, options.out, config.jobs)
+    report(FAMILIES, possible, options.out, options.transfer, options.docs)
+    print(f'{new} experiments done now, {len(possible) - new} were done; {options.docs / "results.md"} is up to date')
+    for path in sorted(filter(None, absent)):
+        count = sum(each.checkpoint == path for each in wanted)
+        print(f'maze-introspection: {count} experiments left out: there is no {path}', file=sys.stderr)
+    return 1 if absent else 0
 
 
 def _write(analysis: Analysis, numbers: dict[str, Any], out: Path, look: Any, options: argparse.Namespace) -> None:

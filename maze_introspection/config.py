@@ -48,6 +48,14 @@ class TrialsConfig(Config):
 
 
 @dataclass(frozen=True)
+class ResultsConfig(Config):
+    """The paper's experiments, all or some."""
+
+    jobs: int = parameter('experiments done at the same time, one core each', 2, low=1, high=256)
+    only: tuple[str, ...] = parameter('names of experiments, such as trials/robust-nominal-1; * stands for any', ('*',))
+
+
+@dataclass(frozen=True)
 class IntrospectionNodeConfig(NodeConfig):
     """The node that looks into a policy while it plays."""
 

@@ -16,22 +16,23 @@ Int64 = npt.NDArray[np.int64]
 
 
 class Spread(NamedTuple):
-    """A sample of size n in four numbers; they are NaN where it is empty."""
+    """A sample of size n in five numbers; they are NaN where it is empty."""
 
     n: int
     mean: float
     median: float
     q1: float
     q3: float
+    most: float
 
 
 def spread(values: npt.ArrayLike) -> Spread:
-    """Size, mean, median and quartiles."""
+    """Size, mean, median, quartiles and the largest."""
     sample = np.asarray(values, dtype=np.float64)
     if not sample.size:
-        return Spread(0, *[float('nan')] * 4)
+        return Spread(0, *[float('nan')] * 5)
     q1, median, q3 = np.percentile(sample, [25, 50, 75]).tolist()
-    return Spread(sample.size, float(sample.mean()), median, q1, q3)
+    return Spread(sample.size, float(sample.mean()), median, q1, q3, float(sample.max()))
 
 
 class Episode(NamedTuple):

@@ -17,10 +17,11 @@ from maze_introspection.bag import read_images, read_recording, write_recording
 from maze_introspection.config import TrialsConfig
 from maze_introspection.recording import Recording, join
 from maze_policy.boards import Boards
-from maze_policy.checkpoint import NOMINAL, load_policy
+from maze_policy.checkpoint import load_policy
 from maze_policy.config import WorldConfig
 from maze_policy.maze import Maze, load_maze
 from maze_policy.policy import RecurrentPolicy, choose
+from maze_policy.share import checkpoint_path
 from maze_policy.topics import OBSERVATION
 
 Image = npt.NDArray[np.uint8]
@@ -32,7 +33,7 @@ def play(
     config: TrialsConfig,
     world: WorldConfig,
     out: Path,
-    checkpoint: Path | None = None,
+    checkpoint: str | Path | None = None,
     maze_file: Path | None = None,
 ) -> tuple[Recording, Callable[[Sequence[int]], tuple[Mapping[int, Image], str]]]:
     """Play the trials that are not in `out` yet, one bag each, and read all of them as episodes of one recording.
@@ -92,6 +93,7 @@ def play_one(
     steps, observations, ball_m, tilts, elapsed_ns = [], [], [], [], []
     while True:
         elapsed_ns.append(round(1e9 * boards.elapsed_s[0]))
+        late = boards.late(config.time_limit_s)[0]
         ball_m.append(boards.simulator.position_m[0].copy())
         observations.append(boards.observations(board)[0])
         step = policy.step(observations[-1], memory if config.memory else policy.initial_memory())
@@ -99,7 +101,7 @@ def play_one(
         steps.append(step)
         boards.step(np.array([choose(step.scores)]), board)
         tilts.append(boards.command_rad[0].copy())
-        if np.hypot(*ball_m[-1]) < maze.solved_radius_m or elapsed_ns[-1] >= 1e9 * config.time_limit_s:
+        if np.hypot(*ball_m[-1]) < maze.solved_radius_m or late:
             break
     recording = Recording(
         stamp_ns=1 + index * APART_NS + np.array(elapsed_ns, dtype=np.int64),
@@ -118,14 +120,16 @@ def play_one(
     return recording, np.stack(observations)
 
 
-def _same_settings(path: Path, config: TrialsConfig, world: WorldConfig, checkpoint: Path | None, maze: Maze) -> None:
+def _same_settings(
+    path: Path, config: TrialsConfig, world: WorldConfig, checkpoint: str | Path | None, maze: Maze
+) -> None:
     """Refuse to mix trials of different settings in one folder; `count`, window and null may change."""
     trials = config.as_dict()
     settings = {
         **{name: trials[name] for name in ('seed', 'time_limit_s', 'memory', 'start_rings')},
         **world.as_dict(),
         'maze': maze.as_dict(),
-        'policy': hashlib.sha256((checkpoint or NOMINAL).read_bytes()).hexdigest(),
+        'policy': hashlib.sha256(checkpoint_path(checkpoint).read_bytes()).hexdigest(),
     }
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)

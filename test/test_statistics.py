@@ -69,7 +69,7 @@ def test_a_step_without_a_ball_has_no_place():
 
 def test_channels_needed_leaves_undefined_steps_out():
     needed = channels_needed(hand_made(MASK, ACTION, BALL_M))
-    assert needed == (4, 0.375, 0.375, 0.25, 0.5)
+    assert needed == (4, 0.375, 0.375, 0.25, 0.5, 0.5)
 
 
 def test_episodes_by_hand():
@@ -98,7 +98,7 @@ def test_ring_offsets_count_censored_apart():
     ]
     rings = ring_offsets(hand_made(MASK, ACTION, BALL_M, offsets), OUTPUT)
     assert [(offsets.n, censored) for offsets, censored in rings] == [(0, 0), (0, 0), (0, 0), (2, 0), (0, 1)]
-    assert rings[3][0] == (2, 1.5, 1.5, 1.25, 1.75)
+    assert rings[3][0] == (2, 1.5, 1.5, 1.25, 1.75, 2)
 
 
 def test_spread_of_nothing():
@@ -120,7 +120,7 @@ def test_summary_is_strict_json_and_says_what_is_there():
     }
     assert numbers['undefined_steps'] == 1
     assert numbers['offsets_per_ring']['output'][4] == {
-        'n': 0, 'mean': None, 'median': None, 'q1': None, 'q3': None, 'censored': 0,
+        'n': 0, 'mean': None, 'median': None, 'q1': None, 'q3': None, 'most': None, 'censored': 0,
     }  # fmt: skip
 
 

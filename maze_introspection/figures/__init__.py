@@ -1,4 +1,4 @@
-"""The paper's figures 2 to 6 of an analysis, each drawn on axes that the caller gives or written as PNG and SVG."""
+"""The paper's figures 2 to 6 of an analysis, and those over several experiments; each can be written as PNG and SVG."""
 
 from __future__ import annotations
 
@@ -13,10 +13,26 @@ from maze_introspection.figures.channel import channel
 from maze_introspection.figures.distance import distance
 from maze_introspection.figures.heatmap import heatmap
 from maze_introspection.figures.histogram import histogram
+from maze_introspection.figures.latency import latency
+from maze_introspection.figures.memory import memory
 from maze_introspection.figures.places import places
+from maze_introspection.figures.rings import rings
 from maze_introspection.figures.style import write
+from maze_introspection.figures.transfer import transfer
 
-__all__ = ['channel', 'distance', 'figures', 'heatmap', 'histogram', 'places', 'write']
+__all__ = [
+    'channel',
+    'distance',
+    'figures',
+    'heatmap',
+    'histogram',
+    'latency',
+    'memory',
+    'places',
+    'rings',
+    'transfer',
+    'write',
+]
 
 
 def figures(

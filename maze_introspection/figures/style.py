@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -104,6 +104,25 @@ def draw_ring_walls(axes: Axes, maze: Maze, *, vertical: bool) -> None:
             fontsize=6.5,
             color='0.4',
         )
+
+
+def draw_seeds(
+    axes: Axes, at: Sequence[float], values: Sequence[float], seeds: Sequence[int], *, color: str, **style: Any
+) -> None:
+    """Values of several seeds: thick their mean, thin each seed, shaded their range.
+
+    Where one seed has a value and another has not, the latter's is taken from the line between its neighbours.
+    """
+    lines = [
+        np.array(sorted((x, y) for x, y, of in zip(at, values, seeds) if of == seed)).T for seed in sorted(set(seeds))
+    ]
+    end = min(line[0, -1] for line in lines)
+    places = [place for place in sorted(set(at)) if place <= end]
+    each = np.array([np.interp(places, *line) for line in lines])
+    axes.plot(places, each.mean(axis=0), color=color, linewidth=1.6, **style)
+    axes.fill_between(places, each.min(axis=0), each.max(axis=0), color=color, alpha=0.15, linewidth=0)
+    for line in lines:
+        axes.plot(*line, color=color, linewidth=0.6, alpha=0.7, linestyle=style.get('linestyle', '-'))
 
 
 def new_figure(height_in: float, width_in: float = WIDTH_IN) -> Figure:

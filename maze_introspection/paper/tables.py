@@ -1,0 +1,302 @@
+"""The tables of docs/results.md, each from the kept rows of the experiments, as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from maze_introspection.paper.experiments import (
+    EVALUATION_SEEDS,
+    PAIRS,
+    POLICIES,
+    SHOWN_SEED,
+    TRIAL_SEEDS,
+    WORLDS,
+    Family,
+)
+from maze_introspection.paper.numbers import Row
+from maze_policy.policy import GATE_NAMES
+
+Rows = Mapping[str, Sequence[Row]]
+Line = tuple[str, ...]
+NOTHING = '-'
+NEVER = {'median': np.nan}  # a ring that no trial got to
+LIKELY = 0.05
+TRANSFER_LINES = 6  # of each curve
+STRONG_THETA_C = 0.04  # from here on only a quarter of the salient steps count or fewer
+
+
+class _Missing(Exception):
+    """An experiment that is not done yet."""
+
+
+def tables(rows: Rows, families: Sequence[Family], transfer: Sequence[Row]) -> dict[str, str]:
+    """Every table by its name in the document, with the commands that it comes from below it."""
+    commands = {family.name: family.shown() for family in families}
+    made: dict[str, tuple[str, tuple[str, ...]]] = {
+        'sparsity': (_by_pair(rows, _sparsity, SPARSITY), ('trials',)),
+        'roles': (_by_pair(rows, _roles, ROLES), ('trials',)),
+        'memory': (_by_pair(rows, _memory, MEMORY), ('worlds', 'memoryless')),
+        'rings': (_by_pair(rows, _rings, RINGS), ('worlds', 'memoryless')),
+        'offsets': (_by_pair(rows, _offsets('trials'), OFFSETS), ('trials',)),
+        'windows': (_by_pair(rows, _offsets('windows'), OFFSETS), ('windows',)),
+        'counts': (_by_pair(rows, _counts, COUNTS), ('trials',)),
+        'grid': (_by_pair(rows, _grid, GRID), ('trials',)),
+        'worlds': (_worlds(rows), ('worlds', 'expert')),
+        'latency': (_latency(rows), ('latency',)),
+    }
+    found = {
+        name: text + '\n\n' + '\n'.join(f'`{commands[family]}`  ' for family in used).rstrip()
+        for name, (text, used) in made.items()
+    }
+    found['transfer'] = _transfer(transfer)
+    found['figures'] = _figures(rows)
+    return found
+
+
+def _by_pair(rows: Rows, lines: Callable[[Rows, str, str], Iterable[Line]], head: str) -> str:
+    """A table with one or more lines for each policy in each world; names below it what is not done yet."""
+    found: list[Line] = []
+    missing = []
+    for policy, world in PAIRS:
+        try:
+            found += [(f'{policy} in {world}', *line) for line in lines(rows, policy, world)]
+        except _Missing:
+            missing.append(f'{policy} in {world}')
+    return _markdown(f'policy and world | {head}'.split(' | '), found) + _not_yet(missing)
+
+
+SPARSITY = f'channels for 50 %, median | quartiles, seed {SHOWN_SEED} | Gaussian layer | under 10 %'
+
+
+def _sparsity(rows: Rows, policy: str, world: str) -> list[Line]:
+    seeds = _seeds(rows, 'trials', TRIAL_SEEDS, checkpoint=policy, world=world)
+    needed = [seed['channels_needed'] for seed in seeds]
+    medians = [spread['median'] for spread in needed]
+    chance = seeds[0]['gaussian_channels_needed']
+    under = 'yes' if max(medians) < 0.1 else 'no' if min(medians) >= 0.1 else 'some seeds'
+    quartiles = f'{_percent(needed[0]["q1"])} to {_percent(needed[0]["q3"])}'
+    expected = f'{_percent(chance["median"])} [{_percent(chance["q1"])}, {_percent(chance["q3"])}]'
+    return [(_list(map(_percent, medians)), quartiles, expected, under)]
+
+
+ROLES = 'ever salient | judged | of these single-action | single-ring | θc that agrees best'
+
+
+def _roles(rows: Rows, policy: str, world: str) -> list[Line]:
+    seeds = _seeds(rows, 'trials', TRIAL_SEEDS, checkpoint=policy, world=world)
+    names = ('ever_salient_channels', 'judged_channels', 'single_action_channels', 'single_ring_channels')
+    return [tuple(_list(seed[name] for seed in seeds) for name in (*names, 'best_theta_c'))]
+
+
+MEMORY = 'solved | mean time, s | without memory: solved | mean time, s | times as long'
+
+
+def _memory(rows: Rows, policy: str, world: str) -> list[Line]:
+    with_it = _seeds(rows, 'worlds', EVALUATION_SEEDS, checkpoint=policy, world=world)
+    without = _seeds(rows, 'memoryless', EVALUATION_SEEDS, checkpoint=policy, world=world)
+    factor = _mean(without, 'mean') / _mean(with_it, 'mean')
+    return [(*_success_and_time(with_it), *_success_and_time(without), f'{factor:.1f}')]
+
+
+RINGS = 'ring | with memory, median s | without, median s | times as long'
+
+
+def _rings(rows: Rows, policy: str, world: str) -> list[Line]:
+    with_it = _seeds(rows, 'worlds', EVALUATION_SEEDS, checkpoint=policy, world=world)
+    without = _seeds(rows, 'memoryless', EVALUATION_SEEDS, checkpoint=policy, world=world)
+    lines: list[Line] = []
+    for ring in sorted({ring for row in with_it for ring in row['ring_s']}, reverse=True):
+        there, gone = ([row['ring_s'].get(ring, NEVER)['median'] for row in seeds] for seeds in (with_it, without))
+        times = (_list(_number(median, 2) for median in medians) for medians in (there, gone))
+        lines.append((ring, *times, _number(np.mean(gone) / np.mean(there), 1)))
+    return lines
+
+
+OFFSETS = (
+    'gate | ring 4: measured / null | ring 3 | ring 2 | ring 1 | grows at every ring | growth, ring 4 to 1 | '
+    "null's growth | p"
+)
+
+
+def _offsets(family: str) -> Callable[[Rows, str, str], list[Line]]:
+    """Mean offsets per ring beside those of the null: means over the seeds; growth and p of each seed."""
+
+    def lines(rows: Rows, policy: str, world: str) -> list[Line]:
+        seeds = _seeds(rows, family, TRIAL_SEEDS, checkpoint=policy, world=world)
+        found: list[Line] = []
+        for gate in GATE_NAMES.values():
+            against = [seed['against_null'][gate] for seed in seeds]
+            measured, null = (
+                np.array([seed[name] for seed in against], dtype=np.float64).mean(axis=0)[:0:-1]
+                for name in ('mean', 'null_mean')
+            )
+            cells = [f'{_number(mean, 1)} / {_number(chance, 1)}' for mean, chance in zip(measured, null)]
+            grows = 'yes' if (np.diff(measured) > 0).all() else 'no'
+            growth, chance, p = (
+                _list(_number(seed[name], digits) for seed in against)
+                for name, digits in (('growth', 1), ('null_growth', 1), ('p', 3))
+            )
+            found.append((gate, *cells, grows, growth, chance, p))
+        return found
+
+    return lines
+
+
+COUNTS = 'gate | ring 4 | ring 3 | ring 2 | ring 1 | centre | censored'
+
+
+def _counts(rows: Rows, policy: str, world: str) -> list[Line]:
+    seed = _seeds(rows, 'trials', (SHOWN_SEED,), checkpoint=policy, world=world)[0]
+    found: list[Line] = []
+    for gate, rings in seed['offsets_per_ring'].items():
+        cells = [
+            f'{ring["median"]:.0f} [{ring["q1"]:.0f}, {ring["q3"]:.0f}], most {ring["most"]:.0f}, n {ring["n"]}'
+            if ring['n']
+            else NOTHING
+            for ring in reversed(rings)
+        ]
+        found.append((gate, *cells, str(sum(ring['censored'] for ring in rings))))
+    return found
+
+
+GRID = f'gate | p < {LIKELY} where θc < {STRONG_THETA_C} | p < {LIKELY} where θc ≥ {STRONG_THETA_C}'
+
+
+def _grid(rows: Rows, policy: str, world: str) -> list[Line]:
+    """At how many of the pairs of thresholds offsets grow by more than their null does, seed by seed."""
+    seeds = _seeds(rows, 'trials', TRIAL_SEEDS, checkpoint=policy, world=world)
+    found: list[Line] = []
+    for gate in GATE_NAMES.values():
+        cells = []
+        for strong in (False, True):
+            points = [
+                [point[gate]['p'] for point in seed['grid'] if (point['theta_c'] >= STRONG_THETA_C) == strong]
+                for seed in seeds
+            ]
+            likely = (sum(p is not None and p < LIKELY for p in seed) for seed in points)
+            cells.append(f'{_list(likely)} of {len(points[0])}')
+        found.append((gate, *cells))
+    return found
+
+
+def _worlds(rows: Rows) -> str:
+    found: list[Line] = []
+    missing = []
+    for world in WORLDS:
+        for policy in (*POLICIES, 'expert'):
+            family = 'expert' if policy == 'expert' else 'worlds'
+            which = {} if policy == 'expert' else {'checkpoint': policy}
+            try:
+                seeds = _seeds(rows, family, EVALUATION_SEEDS, world=world, **which)
+            except _Missing:
+                missing.append(f'{policy} in {world}')
+                continue
+            medians = _list(_number(seed['time_s']['median'], 2) for seed in seeds)
+            found.append((world, policy, *_success_and_time(seeds), medians))
+    return _markdown(('world', 'player', 'solved', 'mean time, s', 'median, s'), found) + _not_yet(missing)
+
+
+def _latency(rows: Rows) -> str:
+    players = list(dict.fromkeys((row['checkpoint'], row['view']) for row in rows['latency']))
+    steps = sorted({row['latency'] for row in rows['latency']})
+    found: list[Line] = []
+    for policy, view in players:
+        cells = []
+        for latency in steps:
+            try:
+                seeds = _seeds(rows, 'latency', EVALUATION_SEEDS, checkpoint=policy, view=view, latency=latency)
+            except _Missing:
+                cells.append(NOTHING)
+                continue
+            success, time = _success_and_time(seeds)
+            cells.append(f'{success}; {time} s')
+        found.append((policy, view, *cells))
+    missing = [policy for policy in ('nominal', 'robust') if policy not in {name for name, _ in players}]
+    return _markdown(('policy', 'view', *(f'{n} steps late' for n in steps)), found) + _not_yet(missing)
+
+
+def _transfer(transfer: Sequence[Row]) -> str:
+    """Success and time by start and episodes, a few lines of the curve: mean over the seeds and their range."""
+    found: list[Line] = []
+    for start in dict.fromkeys(row['start'] for row in transfer):
+        own = [row for row in transfer if row['start'] == start]
+        curves = [
+            sorted((row for row in own if row['seed'] == seed), key=lambda row: row['episodes'])
+            for seed in sorted({row['seed'] for row in own})
+        ]
+        points = list(zip(*curves))
+        for index in sorted(set(np.linspace(0, len(points) - 1, TRANSFER_LINES).round().astype(int))):
+            at = points[index]
+            episodes, frames = (f'{np.mean([row[name] for row in at]):.0f}' for name in ('episodes', 'frames'))
+            success, took = ([row[name] for row in at] for name in ('success', 'mean_s'))
+            shown = f'{_percent(np.mean(success))} [{_percent(min(success))}, {_percent(max(success))}]'
+            time = f'{np.mean(took):.1f} [{min(took):.1f}, {max(took):.1f}]'
+            found.append((start, episodes, frames, str(len(at)), shown, time))
+    heads = ('begun with', 'episodes of fine-tuning', 'frames', 'seeds', 'solved', 'mean time, s')
+    return _markdown(heads, found) + _not_yet([] if transfer else ['the transfer curve'])
+
+
+def picture(policy: str, world: str, figure: int) -> Path:
+    """Where one of figures 2 to 6 of a policy in a world lies, from docs/."""
+    return Path('pictures') / f'{policy}_in_{world}_figure{figure}.png'
+
+
+def _figures(rows: Rows) -> str:
+    done = {(row['checkpoint'], row['world']) for row in rows['trials'] if row['seed'] == SHOWN_SEED}
+    lines = [
+        (f'{policy} in {world}', *(f'[figure {n}]({picture(policy, world, n).as_posix()})' for n in range(2, 7)))
+        for policy, world in PAIRS
+        if (policy, world) in done
+    ]
+    missing = [f'{policy} in {world}' for policy, world in PAIRS if (policy, world) not in done]
+    heads = ('policy and world', 'salient channels', 'distance', 'places', 'one channel', 'offsets and distance')
+    return _markdown(heads, lines) + _not_yet(missing)
+
+
+def _seeds(rows: Rows, family: str, seeds: Sequence[int], **values: Any) -> list[Row]:
+    """The rows of all seeds of an experiment."""
+    matching = {row['seed']: row for row in rows[family] if all(row[name] == value for name, value in values.items())}
+    if not set(seeds) <= set(matching):
+        raise _Missing
+    return [matching[seed] for seed in seeds]
+
+
+def _success_and_time(seeds: Sequence[Row]) -> tuple[str, str]:
+    """Success and mean time of each seed; a failed trial counts with the time that it had."""
+    return (
+        _list(_percent(seed['success']) for seed in seeds),
+        _list(_number(seed['time_s']['mean'], 2) for seed in seeds),
+    )
+
+
+def _mean(seeds: Sequence[Row], name: str) -> float:
+    return float(np.mean([seed['time_s'][name] for seed in seeds]))
+
+
+def _percent(share: float) -> str:
+    return f'{100 * share:.3g} %'
+
+
+def _number(value: Any, digits: int) -> str:
+    return NOTHING if value is None or not np.isfinite(value) else f'{value:.{digits}f}'
+
+
+def _list(values: Iterable[Any]) -> str:
+    """One value per seed; a unit that all share is written once."""
+    texts = [str(value) for value in values]
+    if all(text.endswith(' %') for text in texts):
+        return ', '.join(text[:-2] for text in texts) + ' %'
+    return ', '.join(texts)
+
+
+def _markdown(heads: Sequence[str], lines: Iterable[Line]) -> str:
+    rows = [heads, ['---'] * len(heads), *lines]
+    return '\n'.join(f'| {" | ".join(cells)} |' for cells in rows)
+
+
+def _not_yet(missing: Sequence[str]) -> str:
+    return f'\n\n*Not measured yet: {", ".join(missing)}.*' if missing else ''
