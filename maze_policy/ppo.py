@@ -8,7 +8,7 @@ import torch
 from gymnasium import spaces
 from sb3_contrib import RecurrentPPO
 from sb3_contrib.common.recurrent.policies import RecurrentActorCriticPolicy
-from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor, FlattenExtractor
 from stable_baselines3.common.type_aliases import Schedule
 from torch import Tensor, nn
 
@@ -45,7 +45,8 @@ class PpoPolicy(RecurrentActorCriticPolicy):
 
     Nothing is copied: what the library trains is the `CnnLstm` itself. The critic is a small network on the LSTM's
     hidden values; its gradient stops there (the library's `shared_lstm`), so it cannot harm what the policy remembers.
-    The optimizer has two groups, policy and critic.
+    The optimizer has two groups, policy and critic. Observations are images, or features that the network's eye has
+    made of them already; then the eye stays as it is.
     """
 
     def __init__(
@@ -58,14 +59,15 @@ class PpoPolicy(RecurrentActorCriticPolicy):
         critic_units: int,
         **settings: Any,
     ) -> None:
+        looked = observation_space.shape == (network.config.features,)
         super().__init__(
             observation_space,
             action_space,
             lr_schedule,
             net_arch={'pi': [], 'vf': [critic_units, critic_units]},
             ortho_init=False,  # it would initialise the distilled layers anew
-            features_extractor_class=Eye,
-            features_extractor_kwargs={'network': network},
+            features_extractor_class=FlattenExtractor if looked else Eye,
+            features_extractor_kwargs={} if looked else {'network': network},
             normalize_images=False,  # `Eye` does
             lstm_hidden_size=network.n_l,
             shared_lstm=True,

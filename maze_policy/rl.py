@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import safetensors.torch
 import torch
 from stable_baselines3.common.logger import Logger
@@ -20,7 +21,7 @@ from maze_policy.boards import Boards
 from maze_policy.config import EvaluateConfig, RlConfig, WorldConfig
 from maze_policy.evaluate import evaluate
 from maze_policy.maze import Maze
-from maze_policy.network import CnnLstm
+from maze_policy.network import CnnLstm, normalised
 from maze_policy.ppo import Ppo, PpoPolicy
 from maze_policy.resume import load_state, save_state, write_log
 from maze_policy.vector_environment import BoardsVecEnv
@@ -91,6 +92,7 @@ class PpoTrainer:
             seed=seed,
             episode_s=config.episode_s,
             any_ring=config.any_ring,
+            look=None if config.learn_eye else self._look,
         )
         self.ppo = Ppo(
             PpoPolicy,
@@ -170,6 +172,11 @@ class PpoTrainer:
             reward, time_s, solved = np.array(ended).T
             row |= {'reward': reward.mean().item(), 'solved': solved.mean().item(), 'time_s': np.median(time_s).item()}
         return row
+
+    @torch.no_grad()
+    def _look(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        features: npt.NDArray[np.float32] = self.network.eye(normalised(torch.from_numpy(images)[:, None])).numpy()
+        return features
 
     def _evaluate(self) -> dict[str, float]:
         config = EvaluateConfig(

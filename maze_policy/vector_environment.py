@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,10 +12,11 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from maze_policy.actions import ACTIONS
 from maze_policy.boards import Boards
-from maze_policy.config import OBSERVATION_PX
 from maze_policy.environment import SOLVED_REWARD, STEP_REWARD
 from maze_policy.expert import Route
 from maze_policy.maze import Maze
+
+Seen = npt.NDArray[np.uint8] | npt.NDArray[np.float32]
 
 
 class Episode(NamedTuple):
@@ -36,8 +38,26 @@ class BoardsVecEnv(VecEnv):
         ended: the episodes that ended since the caller last emptied this list.
     """
 
-    def __init__(self, boards: Boards, maze: Maze, *, seed: int, episode_s: float, any_ring: float) -> None:
-        """`any_ring`: share of the episodes that start in any ring, not in the outer one."""
+    def __init__(
+        self,
+        boards: Boards,
+        maze: Maze,
+        *,
+        seed: int,
+        episode_s: float,
+        any_ring: float,
+        look: Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float32]] | None = None,
+    ) -> None:
+        """Make the environment.
+
+        Args:
+            boards: to be played from now on.
+            maze: theirs.
+            seed: of the rings that episodes start in.
+            episode_s: an episode that takes longer is given up, s.
+            any_ring: share of the episodes that start in any ring, not in the outer one.
+            look: what turns images (n, 84, 84) into the features (n, f) to observe; without it, the images.
+        """
         self.boards, self.maze = boards, maze
         self.ended: list[Episode] = []
         self._everyone = np.arange(boards.simulator.count)
@@ -46,13 +66,16 @@ class BoardsVecEnv(VecEnv):
         self._episode_s, self._any_ring = episode_s, any_ring
         self._reward = np.zeros(self._everyone.size)  # of the episode so far
         self._actions: npt.NDArray[np.int64] = np.zeros(self._everyone.size, np.int64)
-        view = spaces.Box(0, 255, (OBSERVATION_PX, OBSERVATION_PX), np.uint8)
+        self._look = look
+        seen = self._seen(self._everyone[:1])[0]
+        low, high = (0, 255) if seen.dtype == np.uint8 else (-np.inf, np.inf)
+        view = spaces.Box(low, high, seen.shape, seen.dtype.type)
         super().__init__(self._everyone.size, view, spaces.Discrete(len(ACTIONS)))
 
-    def reset(self) -> npt.NDArray[np.uint8]:
-        """New episodes on all boards; observations of shape (count, 84, 84)."""
+    def reset(self) -> Seen:
+        """New episodes on all boards; observations of shape (count, 84, 84), or features (count, f)."""
         self._start(self._everyone)
-        return self.boards.observations(self._everyone)
+        return self._seen(self._everyone)
 
     def step_async(self, actions: npt.NDArray[np.int64]) -> None:
         """Take the actions, shape (count,)."""
@@ -60,7 +83,7 @@ class BoardsVecEnv(VecEnv):
 
     def step_wait(
         self,
-    ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32], npt.NDArray[np.bool_], list[dict[str, Any]]]:
+    ) -> tuple[Seen, npt.NDArray[np.float32], npt.NDArray[np.bool_], list[dict[str, Any]]]:
         """Play them; observations after it (of the new episode where one ended), rewards, ends, infos."""
         boards, simulator = self.boards, self.boards.simulator
         before_m = self._route.to_go_m(simulator.position_m)
@@ -72,14 +95,18 @@ class BoardsVecEnv(VecEnv):
         late = ~solved & boards.late(self._episode_s)
         ends = solved | late
         infos: list[dict[str, Any]] = [{} for _ in self._everyone]
-        for board, last in zip(np.flatnonzero(late), boards.observations(np.flatnonzero(late))):
+        for board, last in zip(np.flatnonzero(late), self._seen(np.flatnonzero(late))):
             infos[board] = {'terminal_observation': last, 'TimeLimit.truncated': True}
         ended = np.flatnonzero(ends)
         self.ended += [
             Episode(float(self._reward[board]), float(boards.elapsed_s[board]), bool(solved[board])) for board in ended
         ]
         self._start(ended)
-        return boards.observations(self._everyone), reward.astype(np.float32), ends, infos
+        return self._seen(self._everyone), reward.astype(np.float32), ends, infos
+
+    def _seen(self, which: npt.NDArray[np.int64]) -> Seen:
+        images = self.boards.observations(which)
+        return images if self._look is None else self._look(images)
 
     def _start(self, which: npt.NDArray[np.int64]) -> None:
         anywhere = self._random.random(which.size) < self._any_ring

@@ -46,28 +46,34 @@ def weights(network):
 
 
 @pytest.mark.parametrize(
-    ('policy', 'limit_s', 'learning_rate'), [(network, 3.0, 1e-2), (load_policy, 12.0, 1e-3)], ids=['tiny', 'nominal']
+    ('policy', 'limit_s', 'changed'),
+    [(network, 3.0, {'learning_rate': 1e-2}), (load_policy, 12.0, {'learn_eye': True})],
+    ids=['tiny', 'nominal'],
 )
-def test_trained_policy_gives_the_same_scores_in_our_network(tmp_path, policy, limit_s, learning_rate):
+def test_trained_policy_gives_the_same_scores_in_our_network(tmp_path, policy, limit_s, changed):
     """Over whole episodes and the resets between them, in a world that disturbs."""
     begun = policy()
     before = weights(begun).clone()
-    made = trainer(
-        tmp_path, begun, WorldConfig(latency_steps=(0, 2), noise_levels=(0.0, 6.0)), learning_rate=learning_rate
-    )
+    made = trainer(tmp_path, begun, WorldConfig(latency_steps=(0, 2), noise_levels=(0.0, 6.0)), **changed)
     made.run()
     ours = load_policy(tmp_path / 'policy.safetensors')
     assert not torch.equal(weights(ours), before)
 
-    theirs, scores = made.ppo.policy, []
+    theirs, scores, images = made.ppo.policy, [], []
     theirs.action_net.register_forward_hook(lambda *parts: scores.append(parts[2][0].numpy()))
-    env = BoardsVecEnv(Boards(load_maze(), made.world, 1, 5), load_maze(), seed=5, episode_s=limit_s, any_ring=0.0)
+
+    def look(image):
+        images.append(image)
+        return image if made.config.learn_eye else made._look(image)
+
+    boards = Boards(load_maze(), made.world, 1, 5)
+    env = BoardsVecEnv(boards, load_maze(), seed=5, episode_s=limit_s, any_ring=0.0, look=look)
     seen, state, start, our_scores = env.reset(), None, np.array([True]), []
     while len(env.ended) < 3:
         if start[0]:
             memory = ours.initial_memory()
         action, state = theirs.predict(seen, state, start, deterministic=True)
-        step = ours.step(seen[0], memory)
+        step = ours.step(images[-1][0], memory)
         memory = step.memory
         our_scores.append(step.scores)
         assert int(np.argmax(step.scores)) == action[0]
@@ -91,11 +97,20 @@ def test_what_pays_gets_likelier(tmp_path, monkeypatch):
             return policy.sequence(images).scores.softmax(dim=-1)[0, :, 2].mean().item()
 
     monkeypatch.setattr(BoardsVecEnv, 'step_wait', paid)
-    made = trainer(tmp_path, iterations=12, learning_rate=3e-3, gamma=0.5, epochs=4)
+    made = trainer(tmp_path, iterations=12, learning_rate=3e-3, gamma=0.5, epochs=4, learn_eye=True)
     before = chance(made.network)
     made.run()
     assert before < 0.3
     assert chance(made.network) > 0.6
+
+
+def test_the_eye_learns_only_where_asked(tmp_path):
+    for learn_eye in (False, True):
+        made = trainer(tmp_path / str(learn_eye), learn_eye=learn_eye)
+        before = made.network.eye[0].weight.clone(), made.network.lstm.weight_hh_l0.clone()
+        made.run()
+        assert torch.equal(made.network.eye[0].weight, before[0]) != learn_eye
+        assert not torch.equal(made.network.lstm.weight_hh_l0, before[1])
 
 
 def test_the_critic_learns_first_and_alone(tmp_path):
