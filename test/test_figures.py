@@ -18,7 +18,7 @@ from maze_introspection.figures import channel, distance, figures, heatmap, hist
 from maze_introspection.figures.channel import draw_channel
 from maze_introspection.figures.heatmap import salient_actions
 from maze_introspection.figures.histogram import joint_histogram
-from maze_introspection.figures.style import px_per_m
+from maze_introspection.figures.style import draw_seeds, px_per_m
 from maze_introspection.selection import confined_channels, enough_steps, rows_by_action, telling_channel
 from maze_introspection.statistics import channels
 from maze_policy.actions import ACTIONS
@@ -196,3 +196,11 @@ def test_no_offset_at_all(analysis):
     assert joint_histogram(silent, OUTPUT)[0].sum() == 0
     assert histogram(silent, OUTPUT).axes
     assert channel(silent, telling_channel(silent, OUTPUT), OUTPUT).axes
+
+
+def test_seeds_are_averaged_at_every_place_that_all_of_them_reach():
+    axes = Figure().add_subplot()
+    draw_seeds(axes, [0, 10, 20, 0, 20, 30], [1, 2, 3, 1, 5, 9], [7, 7, 7, 8, 8, 8], color='black')
+    mean, *seeds = axes.get_lines()
+    assert mean.get_xydata().tolist() == [[0, 1], [10, 2.5], [20, 4]]  # 30 is one seed's only
+    assert [line.get_xydata().tolist() for line in seeds] == [[[0, 1], [10, 2], [20, 3]], [[0, 1], [20, 5], [30, 9]]]

@@ -17,12 +17,11 @@ from maze_introspection.paper.experiments import (
     WORLDS,
     Family,
 )
+from maze_introspection.paper.markdown import NOTHING, Line, listed, not_yet, number, percent, table
 from maze_introspection.paper.numbers import Row
 from maze_policy.policy import GATE_NAMES
 
 Rows = Mapping[str, Sequence[Row]]
-Line = tuple[str, ...]
-NOTHING = '-'
 NEVER = {'median': np.nan}  # a ring that no trial got to
 LIKELY = 0.05
 TRANSFER_LINES = 6  # of each curve
@@ -66,7 +65,7 @@ def _by_pair(rows: Rows, lines: Callable[[Rows, str, str], Iterable[Line]], head
             found += [(f'{policy} in {world}', *line) for line in lines(rows, policy, world)]
         except _Missing:
             missing.append(f'{policy} in {world}')
-    return _markdown(f'policy and world | {head}'.split(' | '), found) + _not_yet(missing)
+    return table(f'policy and world | {head}'.split(' | '), found) + not_yet(missing)
 
 
 SPARSITY = f'channels for 50 %, median | quartiles, seed {SHOWN_SEED} | Gaussian layer | under 10 %'
@@ -78,9 +77,9 @@ def _sparsity(rows: Rows, policy: str, world: str) -> list[Line]:
     medians = [spread['median'] for spread in needed]
     chance = seeds[0]['gaussian_channels_needed']
     under = 'yes' if max(medians) < 0.1 else 'no' if min(medians) >= 0.1 else 'some seeds'
-    quartiles = f'{_percent(needed[0]["q1"])} to {_percent(needed[0]["q3"])}'
-    expected = f'{_percent(chance["median"])} [{_percent(chance["q1"])}, {_percent(chance["q3"])}]'
-    return [(_list(map(_percent, medians)), quartiles, expected, under)]
+    quartiles = f'{percent(needed[0]["q1"])} to {percent(needed[0]["q3"])}'
+    expected = f'{percent(chance["median"])} [{percent(chance["q1"])}, {percent(chance["q3"])}]'
+    return [(listed(map(percent, medians)), quartiles, expected, under)]
 
 
 ROLES = 'ever salient | judged | of these single-action | single-ring | θc that agrees best'
@@ -89,7 +88,7 @@ ROLES = 'ever salient | judged | of these single-action | single-ring | θc that
 def _roles(rows: Rows, policy: str, world: str) -> list[Line]:
     seeds = _seeds(rows, 'trials', TRIAL_SEEDS, checkpoint=policy, world=world)
     names = ('ever_salient_channels', 'judged_channels', 'single_action_channels', 'single_ring_channels')
-    return [tuple(_list(seed[name] for seed in seeds) for name in (*names, 'best_theta_c'))]
+    return [tuple(listed(seed[name] for seed in seeds) for name in (*names, 'best_theta_c'))]
 
 
 MEMORY = 'solved | mean time, s | without memory: solved | mean time, s | times as long'
@@ -111,8 +110,8 @@ def _rings(rows: Rows, policy: str, world: str) -> list[Line]:
     lines: list[Line] = []
     for ring in sorted({ring for row in with_it for ring in row['ring_s']}, reverse=True):
         there, gone = ([row['ring_s'].get(ring, NEVER)['median'] for row in seeds] for seeds in (with_it, without))
-        times = (_list(_number(median, 2) for median in medians) for medians in (there, gone))
-        lines.append((ring, *times, _number(np.mean(gone) / np.mean(there), 1)))
+        times = (listed(number(median, 2) for median in medians) for medians in (there, gone))
+        lines.append((ring, *times, number(np.mean(gone) / np.mean(there), 1)))
     return lines
 
 
@@ -134,10 +133,10 @@ def _offsets(family: str) -> Callable[[Rows, str, str], list[Line]]:
                 np.array([seed[name] for seed in against], dtype=np.float64).mean(axis=0)[:0:-1]
                 for name in ('mean', 'null_mean')
             )
-            cells = [f'{_number(mean, 1)} / {_number(chance, 1)}' for mean, chance in zip(measured, null)]
+            cells = [f'{number(mean, 1)} / {number(chance, 1)}' for mean, chance in zip(measured, null)]
             grows = 'yes' if (np.diff(measured) > 0).all() else 'no'
             growth, chance, p = (
-                _list(_number(seed[name], digits) for seed in against)
+                listed(number(seed[name], digits) for seed in against)
                 for name, digits in (('growth', 1), ('null_growth', 1), ('p', 3))
             )
             found.append((gate, *cells, grows, growth, chance, p))
@@ -178,7 +177,7 @@ def _grid(rows: Rows, policy: str, world: str) -> list[Line]:
                 for seed in seeds
             ]
             likely = (sum(p is not None and p < LIKELY for p in seed) for seed in points)
-            cells.append(f'{_list(likely)} of {len(points[0])}')
+            cells.append(f'{listed(likely)} of {len(points[0])}')
         found.append((gate, *cells))
     return found
 
@@ -195,18 +194,18 @@ def _worlds(rows: Rows) -> str:
             except _Missing:
                 missing.append(f'{policy} in {world}')
                 continue
-            medians = _list(_number(seed['time_s']['median'], 2) for seed in seeds)
+            medians = listed(number(seed['time_s']['median'], 2) for seed in seeds)
             found.append((world, policy, *_success_and_time(seeds), medians))
-    return _markdown(('world', 'player', 'solved', 'mean time, s', 'median, s'), found) + _not_yet(missing)
+    return table(('world', 'player', 'solved', 'mean time, s', 'median, s'), found) + not_yet(missing)
 
 
 def _latency(rows: Rows) -> str:
     players = list(dict.fromkeys((row['checkpoint'], row['view']) for row in rows['latency']))
-    steps = sorted({row['latency'] for row in rows['latency']})
+    delays = sorted({row['latency'] for row in rows['latency']})
     found: list[Line] = []
     for policy, view in players:
         cells = []
-        for latency in steps:
+        for latency in delays:
             try:
                 seeds = _seeds(rows, 'latency', EVALUATION_SEEDS, checkpoint=policy, view=view, latency=latency)
             except _Missing:
@@ -216,7 +215,7 @@ def _latency(rows: Rows) -> str:
             cells.append(f'{success}; {time} s')
         found.append((policy, view, *cells))
     missing = [policy for policy in ('nominal', 'robust') if policy not in {name for name, _ in players}]
-    return _markdown(('policy', 'view', *(f'{n} steps late' for n in steps)), found) + _not_yet(missing)
+    return table(('policy', 'view', *(f'latency {steps}' for steps in delays)), found) + not_yet(missing)
 
 
 def _transfer(transfer: Sequence[Row]) -> str:
@@ -233,11 +232,11 @@ def _transfer(transfer: Sequence[Row]) -> str:
             at = points[index]
             episodes, frames = (f'{np.mean([row[name] for row in at]):.0f}' for name in ('episodes', 'frames'))
             success, took = ([row[name] for row in at] for name in ('success', 'mean_s'))
-            shown = f'{_percent(np.mean(success))} [{_percent(min(success))}, {_percent(max(success))}]'
+            shown = f'{percent(np.mean(success))} [{percent(min(success))}, {percent(max(success))}]'
             time = f'{np.mean(took):.1f} [{min(took):.1f}, {max(took):.1f}]'
             found.append((start, episodes, frames, str(len(at)), shown, time))
     heads = ('begun with', 'episodes of fine-tuning', 'frames', 'seeds', 'solved', 'mean time, s')
-    return _markdown(heads, found) + _not_yet([] if transfer else ['the transfer curve'])
+    return table(heads, found) + not_yet([] if transfer else ['the transfer curve'])
 
 
 def picture(policy: str, world: str, figure: int) -> Path:
@@ -254,7 +253,7 @@ def _figures(rows: Rows) -> str:
     ]
     missing = [f'{policy} in {world}' for policy, world in PAIRS if (policy, world) not in done]
     heads = ('policy and world', 'salient channels', 'distance', 'places', 'one channel', 'offsets and distance')
-    return _markdown(heads, lines) + _not_yet(missing)
+    return table(heads, lines) + not_yet(missing)
 
 
 def _seeds(rows: Rows, family: str, seeds: Sequence[int], **values: Any) -> list[Row]:
@@ -268,35 +267,10 @@ def _seeds(rows: Rows, family: str, seeds: Sequence[int], **values: Any) -> list
 def _success_and_time(seeds: Sequence[Row]) -> tuple[str, str]:
     """Success and mean time of each seed; a failed trial counts with the time that it had."""
     return (
-        _list(_percent(seed['success']) for seed in seeds),
-        _list(_number(seed['time_s']['mean'], 2) for seed in seeds),
+        listed(percent(seed['success']) for seed in seeds),
+        listed(number(seed['time_s']['mean'], 2) for seed in seeds),
     )
 
 
 def _mean(seeds: Sequence[Row], name: str) -> float:
     return float(np.mean([seed['time_s'][name] for seed in seeds]))
-
-
-def _percent(share: float) -> str:
-    return f'{100 * share:.3g} %'
-
-
-def _number(value: Any, digits: int) -> str:
-    return NOTHING if value is None or not np.isfinite(value) else f'{value:.{digits}f}'
-
-
-def _list(values: Iterable[Any]) -> str:
-    """One value per seed; a unit that all share is written once."""
-    texts = [str(value) for value in values]
-    if all(text.endswith(' %') for text in texts):
-        return ', '.join(text[:-2] for text in texts) + ' %'
-    return ', '.join(texts)
-
-
-def _markdown(heads: Sequence[str], lines: Iterable[Line]) -> str:
-    rows = [heads, ['---'] * len(heads), *lines]
-    return '\n'.join(f'| {" | ".join(cells)} |' for cells in rows)
-
-
-def _not_yet(missing: Sequence[str]) -> str:
-    return f'\n\n*Not measured yet: {", ".join(missing)}.*' if missing else ''
