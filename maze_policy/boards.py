@@ -44,6 +44,7 @@ class Boards:
         command_rad: commanded tilts about x and y as the policy knows them, shape (count, 2), rad.
         elapsed: control steps since the last reset, shape (count,).
         elapsed_s: simulated time since the last reset, shape (count,), s.
+        limit_rad: largest commanded tilt, rad.
         latency: control steps from a command to the board following it, shape (count,).
     """
 
@@ -58,7 +59,7 @@ class Boards:
         self.latency = np.zeros(count, dtype=np.int64)
         self._all = np.arange(count)
         self._maze = maze
-        self._limit_rad = math.radians(physics.tilt_limit_deg)
+        self.limit_rad = math.radians(physics.tilt_limit_deg)
         self._step_rad = np.zeros(count)
         self._period_s = np.zeros(count)
         self._missed = np.zeros(count)
@@ -137,7 +138,12 @@ class Boards:
         return images
 
     def expert_actions(self) -> Int64:
-        """What the expert would do on each board, shape (count,).
+        """What the expert would do on each board, shape (count,)."""
+        action: Int64 = self.expert_preferences().argmax(axis=1)
+        return action
+
+    def expert_preferences(self) -> Float64:
+        """How much the expert wants each action on each board, shape (count, 5); see `Expert.preferences`.
 
         It acts on where the ball will be when its action takes effect: the commands that are on their way are played on
         a planar simulator first. Without that no expert copes with latency.
@@ -150,12 +156,12 @@ class Boards:
             # A board of latency n still has n commands to come, the oldest first.
             waiting = np.flatnonzero(self.latency >= wait)
             ahead.step(self._sent[wait - 1], waiting)
-        return self._expert.act(ahead.position_m, ahead.velocity_m_s, self.command_rad, self._step_rad)
+        return self._expert.preferences(ahead.position_m, ahead.velocity_m_s, self.command_rad, self._step_rad)
 
     def step(self, action: Int64, which: Int64) -> None:
         """Play one action on each of the boards `which`, shape (n,)."""
         self.command_rad[which] = next_tilt(
-            self.command_rad[which], action, self._step_rad[which, np.newaxis], self._limit_rad
+            self.command_rad[which], action, self._step_rad[which, np.newaxis], self.limit_rad
         )
         self._advance(which)
         missed = which[self._random.random(which.size) < self._missed[which]]

@@ -14,8 +14,9 @@ import torch
 
 from maze_policy.config import NetworkConfig
 from maze_policy.network import CnnLstm
+from maze_policy.share import checkpoint_path
 
-NOMINAL = Path(__file__).resolve().parent / 'checkpoints' / 'nominal.safetensors'
+NOMINAL = checkpoint_path('nominal')
 ENTRIES = ('network', 'sha256', 'card')
 
 
@@ -41,11 +42,11 @@ def save(path: Path, network: CnnLstm, card: Mapping[str, Any]) -> None:
         os.replace(partial, target)
 
 
-def load_policy(path: Path | None = None, *, threads: int | None = None) -> CnnLstm:
-    """The network of a checkpoint, or the shipped nominal one; its digest is checked before anything parses it.
+def load_policy(path: str | Path | None = None, *, threads: int | None = None) -> CnnLstm:
+    """The network of a checkpoint (without: the shipped nominal one); its digest is checked before anything parses it.
 
     Args:
-        path: NAME.safetensors, with NAME.json beside it.
+        path: NAME.safetensors, with NAME.json beside it; a bare name is that of a shipped one.
         threads: of torch in this process from now on; one is fastest for one frame and leaves cores to others.
 
     Raises:
@@ -54,7 +55,7 @@ def load_policy(path: Path | None = None, *, threads: int | None = None) -> CnnL
     """
     if threads:
         torch.set_num_threads(threads)
-    path = Path(path) if path else NOMINAL
+    path = checkpoint_path(path)
     description = _read_description(path.with_suffix('.json'))
     try:
         weights = path.read_bytes()
@@ -75,18 +76,19 @@ def load_policy(path: Path | None = None, *, threads: int | None = None) -> CnnL
     return network.eval()
 
 
-def load_card(path: Path | None = None) -> dict[str, Any]:
+def load_card(path: str | Path | None = None) -> dict[str, Any]:
     """What the checkpoint says about how it was trained.
 
     Raises:
         CheckpointError: if it cannot be read.
     """
-    card: dict[str, Any] = _read_description((path or NOMINAL).with_suffix('.json'))['card']
+    card: dict[str, Any] = _read_description(checkpoint_path(path).with_suffix('.json'))['card']
     return card
 
 
-def provenance(path: Path) -> dict[str, Any]:
+def provenance(path: str | Path | None) -> dict[str, Any]:
     """Which checkpoint another training began with: digest and card, for the card of what comes out."""
+    path = checkpoint_path(path)
     description = _read_description(path.with_suffix('.json'))
     return {'name': path.stem, 'sha256': description['sha256'], 'card': description['card']}
 

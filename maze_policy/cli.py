@@ -7,10 +7,14 @@ import json
 import sys
 from pathlib import Path
 
-from maze_policy.config import EvaluateConfig, NetworkConfig, TrainConfig
+from maze_policy.config import EvaluateConfig, NetworkConfig, RlConfig, TrainConfig
 from maze_policy.maze import load_maze
-from maze_policy.parameters import MISSING_EXTRA, add_options, from_options
+from maze_policy.parameters import MISSING_EXTRA, Config, add_options, from_options
+from maze_policy.share import checkpoint_path
 from maze_policy.world import add_world_options, world_from_options
+
+STAGES: dict[str, type[Config]] = {'distil': TrainConfig, 'rl': RlConfig}
+CHECKPOINT = 'NAME.safetensors, or the name of a shipped policy'
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -21,18 +25,51 @@ def main(arguments: list[str] | None = None) -> int:
     )
     commands = parser.add_subparsers(required=True)
 
+    stage = _stage(arguments)
     train = commands.add_parser(
-        'train', help='distil the expert into a CNN-LSTM; started again, it goes on', allow_abbrev=False
+        'train',
+        help='distil the expert into a CNN-LSTM, or fine-tune one by reinforcement learning; started again, it goes on',
+        description=f'Train a policy. These are the options of --stage {stage}; --stage '
+        f'{next(other for other in STAGES if other != stage)} --help shows those of the other.',
+        allow_abbrev=False,
+    )
+    train.add_argument(
+        '--stage',
+        choices=STAGES,
+        default=stage,
+        help='distil: DAgger from the privileged expert; rl: recurrent PPO from a trained policy (default: distil)',
     )
     train.add_argument('--out', type=Path, required=True, help='folder for the checkpoint, the log and the state')
-    train.add_argument('--init', type=Path, help='checkpoint (NAME.safetensors) whose weights the training begins with')
-    add_options(train, TrainConfig)
-    add_options(train, NetworkConfig)
+    train.add_argument(
+        '--init',
+        help=f'weights to begin with: {CHECKPOINT} '
+        '(default: distil begins with random ones, rl with the shipped nominal policy)',
+    )
+    add_options(train, STAGES[stage])
+    if stage == 'distil':
+        add_options(train, NetworkConfig)
     add_world_options(train, 'varied')
-    train.set_defaults(run=_train)
+    train.set_defaults(run=_distil if stage == 'distil' else _fine_tune)
+
+    moved = commands.add_parser(
+        'transfer',
+        help='fine-tune several policies in another world with several seeds: success against episodes',
+        allow_abbrev=False,
+    )
+    moved.add_argument('--out', type=Path, required=True, help='folder for the runs and transfer.csv')
+    moved.add_argument(
+        '--init',
+        nargs='+',
+        default=['nominal', 'robust'],
+        help=f'policies to begin with, each {CHECKPOINT} (default: nominal robust)',
+    )
+    moved.add_argument('--seeds', type=int, default=3, help='how many, counting from --seed (default: %(default)s)')
+    add_options(moved, RlConfig)
+    add_world_options(moved, 'real_like')
+    moved.set_defaults(run=_transfer)
 
     trial = commands.add_parser('evaluate', help='success and times over many trials', allow_abbrev=False)
-    trial.add_argument('--checkpoint', type=Path, help='NAME.safetensors (default: the shipped nominal policy)')
+    trial.add_argument('--checkpoint', help=f'{CHECKPOINT} (default: nominal)')
     trial.add_argument('--expert', action='store_true', help='try the expert out, which sees the true state, instead')
     trial.add_argument('--out', type=Path, help='write the summary to this JSON file too')
     add_options(trial, EvaluateConfig)
@@ -51,7 +88,18 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _train(options: argparse.Namespace) -> None:
+def _stage(arguments: list[str] | None) -> str:
+    """The stage of training that the command line asks for: which options there are depends on it."""
+    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    first.add_argument('--stage', choices=STAGES, default='distil')
+    try:
+        stage: str = first.parse_known_args(arguments)[0].stage
+    except argparse.ArgumentError:
+        return 'distil'  # the real parser says what is wrong
+    return stage
+
+
+def _distil(options: argparse.Namespace) -> None:
     from maze_policy.train import Trainer  # torch takes seconds to import: not for --help
 
     config, network = from_options(TrainConfig, options), from_options(NetworkConfig, options)
@@ -59,6 +107,27 @@ def _train(options: argparse.Namespace) -> None:
     trainer = Trainer(config, network, load_maze(options.maze), world, options.out, init=options.init)
     trainer.run(progress=True)
     print(f'{options.out / "policy.safetensors"} after {trainer.chunk} chunks: {json.dumps(trainer.results)}')
+
+
+def _fine_tune(options: argparse.Namespace) -> None:
+    from maze_policy.checkpoint import load_policy, provenance
+    from maze_policy.rl import PpoTrainer
+
+    config, world = from_options(RlConfig, options), world_from_options(options)
+    policy, begun_with = load_policy(options.init), provenance(options.init)
+    trainer = PpoTrainer(config, policy, load_maze(options.maze), world, options.out, begun_with=begun_with)
+    trainer.run(progress=True)
+    print(f'{options.out / "policy.safetensors"} after {trainer.episodes} episodes: {json.dumps(trainer.results)}')
+
+
+def _transfer(options: argparse.Namespace) -> None:
+    from maze_policy.transfer import transfer
+
+    starts = {start.stem: start for start in map(checkpoint_path, options.init)}
+    if len(starts) < len(options.init) or options.seeds < 1:
+        raise ValueError('want at least one seed, and checkpoints of different names')
+    config, world = from_options(RlConfig, options), world_from_options(options)
+    print(transfer(starts, config, options.seeds, load_maze(options.maze), world, options.out, progress=True))
 
 
 def _evaluate(options: argparse.Namespace) -> None:

@@ -187,6 +187,11 @@ class TrainConfig(Config):
     """DAgger: the policy plays, the expert says what it would have done, truncated back-propagation learns it."""
 
     seed: int = parameter('seed of everything', 0, low=0)
+    seen_first: int = parameter(
+        'images of balls anywhere, each in a scene of its own, from which the network learns to see before it plays',
+        0,
+        low=0,
+    )
     chunks: int = parameter('chunks of experience to collect and learn from', 600, low=1)
     boards: int = parameter('boards played side by side', 128, low=1, high=4096)
     chunk_steps: int = parameter(
@@ -201,7 +206,12 @@ class TrainConfig(Config):
     random_actions: float = parameter('share of random actions', 0.03, low=0.0, high=1.0)
     any_ring: float = parameter('share of episodes that start in any ring, not the outer one', 0.3, low=0.0, high=1.0)
     episode_s: float = parameter('an episode that takes longer is given up, s', 25.0, low=1.0, high=600.0)
-    state_weight: float = parameter('weight of the error of the ball state read off the LSTM', 1.0, low=0.0)
+    state_weight: float = parameter('weight of the error of the state read off the LSTM', 1.0, low=0.0)
+    softness: float = parameter(
+        'how wrong an action may be to be learnt nearly as much as the best, tilt steps; 0 learns the best alone',
+        0.0,
+        low=0.0,
+    )
     activation_l1: float = parameter(
         'weight of the mean absolute hidden value; makes few channels speak at a time', 0.0, low=0.0
     )

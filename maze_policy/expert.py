@@ -67,12 +67,32 @@ class Expert:
         command_rad: Float64,
         step_rad: Float64 | None = None,
     ) -> Int64:
-        """Action for each ball, shape (count,), from positions, velocities and commanded tilts of shape (count, 2).
+        """Action for each ball, shape (count,): the first of those that it prefers; see `preferences`."""
+        action: Int64 = self.preferences(position_m, velocity_m_s, command_rad, step_rad).argmax(axis=1)
+        return action
 
-        `step_rad`: by how much an action tilts each board, shape (count,), rad; the nominal step without.
+    def preferences(
+        self,
+        position_m: Float64,
+        velocity_m_s: Float64,
+        command_rad: Float64,
+        step_rad: Float64 | None = None,
+    ) -> Float64:
+        """How much each action is wanted: what the tilt lacks in its direction, in tilt steps; half a step for no-op.
+
+        Args:
+            position_m: of the balls, shape (count, 2), m.
+            velocity_m_s: of the balls, shape (count, 2), m/s.
+            command_rad: commanded tilts, shape (count, 2), rad.
+            step_rad: by how much an action tilts each board, shape (count,), rad; the nominal step without.
+
+        Returns:
+            Shape (count, 5).
         """
         steps = np.full(len(position_m), self._step_rad) if step_rad is None else step_rad
-        return _act(position_m, velocity_m_s, command_rad, steps, self.route.geometry, self._numbers)
+        off = _lacking_tilt(position_m, velocity_m_s, command_rad, self.route.geometry, self._numbers)
+        x, y = (off / steps[:, np.newaxis]).T
+        return np.stack([x, -x, y, -y, np.full_like(x, 0.5)], axis=1)
 
 
 @njit(cache=True)
@@ -115,10 +135,10 @@ def _to_go(position: Float64, geometry: Any) -> Float64:
 
 
 @njit(cache=True)
-def _act(position: Float64, velocity: Float64, command: Float64, step: Float64, geometry: Any, numbers: Any) -> Int64:
+def _lacking_tilt(position: Float64, velocity: Float64, command: Float64, geometry: Any, numbers: Any) -> Float64:
     walls, lanes, _, angles, _ = geometry
     ahead, approach, top_speed, inward, aligned, response, per_rad, limit = numbers
-    action = np.empty(len(position), np.int64)
+    lacking = np.empty((len(position), 2))
     for ball in range(len(position)):
         x, y = position[ball]
         vx, vy = velocity[ball]
@@ -141,12 +161,6 @@ def _act(position: Float64, velocity: Float64, command: Float64, step: Float64, 
         a_along = (want_along - v_along) / response
         a_x = a_out * out_x - a_along * out_y
         a_y = a_out * out_y + a_along * out_x
-        off_x = min(max(-a_y / per_rad, -limit), limit) - command[ball, 0]
-        off_y = min(max(a_x / per_rad, -limit), limit) - command[ball, 1]
-        if max(abs(off_x), abs(off_y)) < step[ball] / 2:
-            action[ball] = 4
-        elif abs(off_x) >= abs(off_y):
-            action[ball] = 0 if off_x > 0 else 1
-        else:
-            action[ball] = 2 if off_y > 0 else 3
-    return action
+        lacking[ball, 0] = min(max(-a_y / per_rad, -limit), limit) - command[ball, 0]
+        lacking[ball, 1] = min(max(a_x / per_rad, -limit), limit) - command[ball, 1]
+    return lacking

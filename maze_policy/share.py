@@ -12,6 +12,7 @@ import sysconfig
 from pathlib import Path
 
 PACKAGE = 'maze_introspection'
+CHECKPOINTS = Path(__file__).resolve().parent / 'checkpoints'
 
 
 def share_path(relative: str) -> Path:
@@ -30,3 +31,9 @@ def share_path(relative: str) -> Path:
         if (root / relative).exists():
             return root / relative
     raise FileNotFoundError(f'{relative} of {PACKAGE} is in none of: {", ".join(map(str, roots))}')
+
+
+def checkpoint_path(name: str | Path | None = None) -> Path:
+    """The weights of a policy that ships with the package, by its name (without: nominal), or the path as it is."""
+    shipped = CHECKPOINTS / f'{name or "nominal"}.safetensors'
+    return shipped if shipped.exists() else Path(name or shipped)

@@ -25,9 +25,12 @@ from maze_policy.boards import Boards
 from maze_policy.config import EvaluateConfig, NetworkConfig, TrainConfig, WorldConfig
 from maze_policy.evaluate import evaluate
 from maze_policy.maze import Maze
-from maze_policy.network import CnnLstm, Memory
+from maze_policy.network import CnnLstm, Memory, normalised
 
-SPEED_SCALE_M_S = 0.15  # the ball state is learnt in units of about 1
+SPEED_SCALE_M_S = 0.15  # the state is learnt in units of about 1
+LATENCY_SCALE_STEPS = 4.0
+STATE = 7
+IMAGES_AT_ONCE = 256
 EVALUATION_LIMIT_S = 30.0  # shorter than a real evaluation's: early policies get stuck
 
 
@@ -37,13 +40,13 @@ class Chunk:
 
     Attributes:
         images: observations, shape (T, B, 84, 84), uint8.
-        action: the expert's, whoever played, shape (T, B).
-        state: ball position and velocity, scaled, shape (T, B, 4).
+        preferences: how much the expert wants each action, whoever played, shape (T, B, 5).
+        state: ball position and velocity, commanded tilt and latency, scaled, shape (T, B, 7).
         memory: hidden and cell before the first step as they were then, 2 x (B, n_l).
     """
 
     images: Tensor
-    action: Tensor
+    preferences: Tensor
     state: Tensor
     memory: Memory
 
@@ -64,7 +67,7 @@ class Trainer:
         world: WorldConfig,
         out: Path,
         *,
-        init: Path | None = None,
+        init: str | Path | None = None,
     ) -> None:
         """`init`: a checkpoint whose weights the training begins with."""
         if network_config.n_a != len(ACTIONS):
@@ -80,7 +83,7 @@ class Trainer:
                 raise ValueError(f'{init} wants {network_config} to go on from, got {policy.config}')
             self.network.load_state_dict(policy.state_dict())
             self.begun_with = checkpoint.provenance(init)
-        self.state_head = nn.Linear(network_config.n_l, 4)  # dropped from the checkpoint
+        self.state_head = nn.Linear(network_config.n_l, STATE)  # dropped from the checkpoint
         weights = [*self.network.parameters(), *self.state_head.parameters()]
         self.optimizer = torch.optim.Adam(weights, lr=config.learning_rate)
         self.chunk = 0
@@ -98,6 +101,8 @@ class Trainer:
     def run(self, *, progress: bool = False) -> None:
         """Train up to `config.chunks`, saving and evaluating on the way."""
         config = self.config
+        if self.chunk == 0 and config.seen_first:
+            self._see(progress)
         with tqdm(total=config.chunks, initial=self.chunk, unit='chunk', disable=not progress) as bar:
             while self.chunk < config.chunks:
                 start = time.perf_counter()
@@ -117,6 +122,36 @@ class Trainer:
                     self._save()
                 bar.update()
                 bar.set_postfix(loss=f'{row["loss"]:.3f}', solved=self.results.get('success'))
+
+    def _see(self, progress: bool) -> None:
+        """Teach the convolutions and the linear layer where ball and board are, on images that have nothing in common.
+
+        In a chunk all images of a board show one scene, and most of an episode; where scenes differ much, seeing is
+        what takes longest to learn from them.
+        """
+        boards = Boards(self.maze, self.world, IMAGES_AT_ONCE, self.config.seed + 1)
+        random, everyone = np.random.default_rng([self.config.seed, 0]), np.arange(IMAGES_AT_ONCE)
+        head = nn.Linear(self.network.config.features, 4)
+        optimizer = torch.optim.Adam([*self.network.eye.parameters(), *head.parameters()], self.config.learning_rate)
+        batches = math.ceil(self.config.seen_first / IMAGES_AT_ONCE)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, batches)
+        with tqdm(total=batches * IMAGES_AT_ONCE, unit='image', disable=not progress) as bar:
+            for _ in range(batches):
+                boards.reset(everyone, random.integers(0, self.maze.rings + 1, IMAGES_AT_ONCE))
+                simulator = boards.simulator
+                simulator.tilt_rad[:] = random.uniform(-boards.limit_rad, boards.limit_rad, (IMAGES_AT_ONCE, 2))
+                position, tilt = simulator.position_m / self.maze.rim_radius_m, simulator.tilt_rad / boards.limit_rad
+                target = torch.from_numpy(np.hstack([position, tilt]).astype(np.float32))
+                images = torch.from_numpy(boards.observations(everyone))
+                with torch.autocast('cpu', torch.bfloat16, enabled=self.config.bfloat16):
+                    features = self.network.eye(normalised(images[:, None]))
+                error = functional.mse_loss(head(features.float()), target)
+                optimizer.zero_grad()
+                error.backward()  # type: ignore[no-untyped-call]
+                optimizer.step()
+                schedule.step()
+                bar.update(IMAGES_AT_ONCE)
+                bar.set_postfix(error=f'{error.item():.4f}')
 
     def _learn_chunk(self, random: np.random.Generator) -> dict[str, float]:
         config = self.config
@@ -148,39 +183,42 @@ class Trainer:
         everyone = np.arange(config.boards)
         by_expert = random.random(config.boards) < expert_share
         before = (self.memory[0].clone(), self.memory[1].clone())
-        images, actions, states = [], [], []
+        images, preferences, states = [], [], []
         for _ in range(config.chunk_steps):
             seen = boards.observations(everyone)
-            wanted = boards.expert_actions()
+            wanted = boards.expert_preferences().astype(np.float32)
             scores, _, self.memory = self.network.sequence(torch.from_numpy(seen)[None], self.memory)
-            played = np.where(by_expert, wanted, scores[0].argmax(dim=1).numpy())
+            played = np.where(by_expert, wanted.argmax(axis=1), scores[0].argmax(dim=1).numpy())
             stray = random.random(config.boards) < config.random_actions
             played[stray] = random.integers(0, self.network.n_a, int(stray.sum()))
             images.append(seen)
-            actions.append(wanted)
+            preferences.append(wanted)
             states.append(self._scaled_state())
             boards.step(played, everyone)
-        image, action, state = (torch.from_numpy(np.stack(part)) for part in (images, actions, states))
-        return Chunk(image, action, state, before)
+        image, preference, state = (torch.from_numpy(np.stack(part)) for part in (images, preferences, states))
+        return Chunk(image, preference, state, before)
 
     def _scaled_state(self) -> npt.NDArray[np.float32]:
-        simulator = self.boards.simulator
+        boards, simulator = self.boards, self.boards.simulator
         position, velocity = simulator.position_m / self.maze.rim_radius_m, simulator.velocity_m_s / SPEED_SCALE_M_S
-        return np.hstack([position, velocity]).astype(np.float32)
+        tilt = boards.command_rad / boards.limit_rad
+        return np.column_stack([position, velocity, tilt, boards.latency / LATENCY_SCALE_STEPS]).astype(np.float32)
 
     def _minibatches(self, random: np.random.Generator) -> list[Tensor]:
         order = torch.from_numpy(random.permutation(self.config.boards))
         return list(torch.split(order, self.config.minibatch_boards))
 
     def _learn(self, chunk: Chunk, boards: Tensor) -> tuple[float, float, float]:
-        """One gradient step on some boards of a chunk; loss, agreement with the expert, error of the ball state."""
+        """One gradient step on some boards of a chunk; loss, agreement with the expert, error of the state."""
         memory = (chunk.memory[0][boards], chunk.memory[1][boards])
         config = self.config
         with torch.autocast('cpu', torch.bfloat16, enabled=config.bfloat16):
             scores, hidden, _ = self.network.sequence(chunk.images[:, boards], memory)
         scores, hidden = scores.float(), hidden.float()
-        action = chunk.action[:, boards].flatten()
-        loss = functional.cross_entropy(scores.flatten(0, 1), action)
+        preferences = chunk.preferences[:, boards].flatten(0, 1)
+        action = preferences.argmax(dim=1)
+        target = functional.softmax(preferences / config.softness, dim=1) if config.softness else action
+        loss = functional.cross_entropy(scores.flatten(0, 1), target)
         state_error = functional.mse_loss(self.state_head(hidden), chunk.state[:, boards])
         penalty = config.activation_l1 * hidden.abs().mean() + config.readout_l1 * self.network.actor.weight.abs().sum()
         self.optimizer.zero_grad()

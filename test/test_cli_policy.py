@@ -75,3 +75,24 @@ def test_out_that_cannot_be_written_is_said_before_the_trials(tmp_path, capsys):
     captured = capsys.readouterr()
     assert 'folder.json' in captured.err
     assert 'solved' not in captured.out
+
+
+def test_each_stage_of_training_has_its_own_options(capsys):
+    for stage, has, has_not in (('distil', '--chunks', '--clip'), ('rl', '--clip', '--chunks')):
+        with pytest.raises(SystemExit) as end:
+            main(['train', '--stage', stage, '--help'])
+        text = capsys.readouterr().out
+        assert end.value.code == 0
+        assert has + ' ' in text
+        assert has_not + ' ' not in text
+        assert '--latency-steps' in text
+    with pytest.raises(SystemExit):
+        main(['train', '--stage', 'magic', '--out', 'unused'])
+    assert "invalid choice: 'magic'" in capsys.readouterr().err
+
+
+def test_a_shipped_policy_goes_by_its_name(tmp_path):
+    out = tmp_path / 'summary.json'
+    for checkpoint in ('nominal', str(NOMINAL)):
+        words = ['evaluate', '--checkpoint', checkpoint, '--count', '1', '--time-limit-s', '1', '--out', str(out)]
+        assert main(words) == 0

@@ -4,12 +4,14 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from maze_policy.actions import next_tilt
 from maze_policy.boards import Boards
 from maze_policy.config import PhysicsConfig, WorldConfig
 from maze_policy.expert import Expert, Route
 from maze_policy.maze import Maze, load_maze
 
 MAZE, PHYSICS = load_maze(), PhysicsConfig()
+STEP_RAD = math.radians(PHYSICS.tilt_step_deg)
 
 
 def play(count, seed, **world):
@@ -34,6 +36,24 @@ def test_solves_every_maze_in_seconds():
 def test_solves_every_maze_late_and_on_other_physics():
     times = play(256, seed=2, latency_steps=2, rolling_resistance=(0.002, 0.004), restitution=(0.2, 0.5))
     assert times.max() < 20
+
+
+def test_the_action_is_the_one_most_wanted():
+    expert, random = Expert(MAZE, PHYSICS), np.random.default_rng(0)
+    position, velocity = random.uniform(-0.06, 0.06, (500, 2)), random.normal(0, 0.05, (500, 2))
+    command = random.uniform(-0.087, 0.087, (500, 2))
+    wanted = expert.preferences(position, velocity, command)
+    np.testing.assert_allclose(wanted[:, :4:2], -wanted[:, 1:4:2])
+    assert (wanted[:, 4] == 0.5).all()
+    action = expert.act(position, velocity, command)
+    assert {0, 1, 2, 3} <= set(action.tolist())
+    np.testing.assert_array_equal(wanted[np.arange(500), action], wanted.max(axis=1))
+    twice = expert.preferences(position, velocity, command, np.full(500, 2 * STEP_RAD))
+    np.testing.assert_allclose(twice[:, :4], wanted[:, :4] / 2)
+    # An action does what is lacking: asked again after it, the tilt lacks one step less in its direction.
+    after = expert.preferences(position, velocity, next_tilt(command, action, STEP_RAD, 1.0))
+    moved = np.flatnonzero(action < 4)
+    np.testing.assert_allclose(after[moved, action[moved]], wanted[moved, action[moved]] - 1, atol=1e-9)
 
 
 def test_levels_the_board_and_stays_in_the_centre():
