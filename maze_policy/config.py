@@ -232,15 +232,15 @@ class RlConfig(Config):
     """Recurrent PPO: a trained policy plays, and its actions become likelier the more they brought."""
 
     seed: int = parameter('seed of everything', 0, low=0)
-    iterations: int = parameter('rollouts to collect and learn from', 200, low=1)
+    iterations: int = parameter('rollouts to collect and learn from', 120, low=1)
     episodes: int = parameter('stop after this many episodes of experience; 0 goes by the iterations alone', 0, low=0)
-    boards: int = parameter('boards played side by side', 128, low=1, high=4096)
+    boards: int = parameter('boards played side by side', 256, low=1, high=4096)
     rollout_steps: int = parameter(
         'control steps per rollout, and steps that a gradient reaches back', 64, low=1, high=1024
     )
-    minibatch_boards: int = parameter('boards per gradient step', 32, low=1, high=4096)
+    minibatch_boards: int = parameter('boards per gradient step', 64, low=1, high=4096)
     epochs: int = parameter('times each rollout is learnt from', 3, low=1, high=100)
-    learning_rate: float = parameter('of Adam, at the start; falls to 0 in a line', 5e-4, low=0.0, high=1.0)
+    learning_rate: float = parameter('of Adam, at the start; falls to 0 in a line', 1e-3, low=0.0, high=1.0)
     learn_eye: bool = parameter('learn the convolutions too, not only the LSTM and the readout; 4 times as slow', False)
     clip: float = parameter("an action's probability may change by this share per rollout", 0.1, low=0.0, high=1.0)
     gamma: float = parameter('what a reward counts for one step earlier', 0.98, low=0.0, high=1.0)
