@@ -232,7 +232,7 @@ class RlConfig(Config):
     """Recurrent PPO: a trained policy plays, and its actions become likelier the more they brought."""
 
     seed: int = parameter('seed of everything', 0, low=0)
-    iterations: int = parameter('rollouts to collect and learn from', 120, low=1)
+    iterations: int = parameter('rollouts to collect and learn from', 100, low=1)
     episodes: int = parameter('stop after this many episodes of experience; 0 goes by the iterations alone', 0, low=0)
     boards: int = parameter('boards played side by side', 256, low=1, high=4096)
     rollout_steps: int = parameter(
