@@ -232,6 +232,12 @@ class RlConfig(Config):
     """Recurrent PPO: a trained policy plays, and its actions become likelier the more they brought."""
 
     seed: int = parameter('seed of everything', 0, low=0)
+    sharpen: float = parameter(
+        'the readout is multiplied by this first: the best action stays the best and is played more often',
+        1.0,
+        low=0.01,
+        high=100.0,
+    )
     iterations: int = parameter('rollouts to collect and learn from', 100, low=1)
     episodes: int = parameter('stop after this many episodes of experience; 0 goes by the iterations alone', 0, low=0)
     boards: int = parameter('boards played side by side', 256, low=1, high=4096)

@@ -80,6 +80,8 @@ class PpoTrainer:
         self.results: dict[str, Any] = {}
         self._begun_digest = hashlib.sha256(safetensors.torch.save(policy.state_dict())).hexdigest()
         out.mkdir(parents=True, exist_ok=True)
+        with torch.no_grad():
+            policy.actor.weight *= config.sharpen
         state = load_state(self._state_path, self._settings())
         if state:
             self.iteration, self.episodes = state['iteration'], state['episodes']

@@ -121,6 +121,15 @@ def test_the_critic_learns_first_and_alone(tmp_path):
     assert not torch.equal(made.ppo.policy.value_net.weight, critic)
 
 
+def test_sharpened_policy_prefers_the_same_actions(tmp_path):
+    images = torch.from_numpy(Boards(load_maze(), WorldConfig(), 8, 3).observations(np.arange(8)))[None]
+    with torch.no_grad():
+        before = network().sequence(images).scores[0]
+        after = trainer(tmp_path, sharpen=3.0).network.sequence(images).scores[0]
+    assert torch.equal(before.argmax(dim=1), after.argmax(dim=1))
+    assert (after.softmax(dim=1).max(dim=1).values > before.softmax(dim=1).max(dim=1).values).all()
+
+
 def test_same_seed_same_weights(tmp_path):
     made = [trainer(tmp_path / name, seed=seed) for name, seed in (('one', 3), ('same', 3), ('other', 4))]
     for each in made:
