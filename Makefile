@@ -34,6 +34,7 @@ bench: $(READY) ## speed and memory, each beside its floor or peer
 	$(BIN)/python bench/introspection.py
 
 results: $(READY) ## the paper's experiments, then docs/results.md; goes on where it was, hours on two cores (JOBS=)
+	$(BIN)/maze-policy transfer --out runs/transfer
 	$(BIN)/maze-introspection results --jobs $(JOBS)
 
 clean: ## remove the virtual environment, caches and results

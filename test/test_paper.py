@@ -196,6 +196,7 @@ def test_a_transfer_becomes_a_table_and_a_picture(docs, tmp_path):
     }  # fmt: skip
     text = (docs / 'results.md').read_text()
     assert '| nominal | 300 | 90000 | 2 | 60 % [50 %, 70 %] | 20.0 [20.0, 20.0] |' in text
+    assert '(pictures/transfer.png)' in text
     assert (docs / 'pictures/transfer.png').exists()
 
 

@@ -44,5 +44,7 @@ def memory(panels: Mapping[str, tuple[Sequence[Mapping[str, Any]], Sequence[Mapp
     for axes in grid[:, 0]:
         axes.set_ylabel('time in the ring, s (median)')
     if panels:
+        low, high = grid[0, 0].get_ylim()
+        grid[0, 0].set_ylim(min(low, 0.9), high)  # so that one second is on every axis
         grid[0, 0].legend()
     return figure

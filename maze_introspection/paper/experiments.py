@@ -29,6 +29,7 @@ PAIRS = (
     ('sparse', 'nominal'),
 )
 TRIAL_SEEDS, EVALUATION_SEEDS = (1, 2, 3), (11, 12, 13)
+TRANSFER_COMMAND = 'maze-policy transfer --out runs/transfer'  # hours of training: `make results` does it first
 SHOWN_SEED = TRIAL_SEEDS[0]  # of the trials that figures 2 to 6 show
 
 
@@ -110,7 +111,7 @@ FAMILIES = (
     ),
     Family(
         'windows',
-        f'{_TRIALS} --count 160 --start-rings 1 2 3 4 --window-steps 30 --time-limit-s 3 --null-draws 1000',
+        f'{_TRIALS} --count 160 --start-rings 1 2 3 4 --window-steps 30 --time-limit-s 3 --null-draws 200 --grid',
         {('checkpoint', 'world'): PAIRS, ('seed',): _each(TRIAL_SEEDS)},
     ),
     Family(

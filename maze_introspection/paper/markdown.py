@@ -18,7 +18,7 @@ def percent(share: float) -> str:
 
 def number(value: Any, digits: int) -> str:
     """With so many digits after the point, or a dash where there is none."""
-    return NOTHING if value is None or not np.isfinite(value) else f'{value:.{digits}f}'
+    return NOTHING if value is None or not np.isfinite(value) else f'{round(value, digits) + 0.0:.{digits}f}'
 
 
 def listed(values: Iterable[Any]) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from maze_introspection.paper.experiments import Experiment, Family
+from maze_policy.policy import GATE_NAMES
 
 Row = dict[str, Any]
 DIGITS = 4
@@ -38,17 +39,17 @@ def of_trials(summary: Row) -> Row:
         'best_theta_c': best['theta_c'],
         'offsets_per_ring': summary['offsets_per_ring'],
         'against_null': summary['against_null'],
-        'grid': [
-            {
-                **{theta: point[theta] for theta in ('theta_g', 'theta_c')},
-                **{
-                    gate: {name: found[name] for name in ('growth', 'null_growth', 'p')}
-                    for gate, found in point['gates'].items()
-                },
-            }
-            for point in summary.get('grid', [])
-        ],
+        'grid': _columns(summary.get('grid', [])),
     }
+
+
+def _columns(grid: Sequence[Row]) -> Row:
+    """A grid of thresholds column by column: the same numbers in half the characters."""
+    found: Row = {theta: [point[theta] for point in grid] for theta in ('theta_g', 'theta_c')}
+    for gate in GATE_NAMES.values():
+        of = [point['gates'][gate] for point in grid]
+        found[gate] = {name: [point[name] for point in of] for name in ('growth', 'null_growth', 'p')}
+    return found
 
 
 def load(folder: Path, families: Iterable[Family]) -> dict[str, list[Row]]:

@@ -13,6 +13,7 @@ from maze_introspection.paper.experiments import (
     PAIRS,
     POLICIES,
     SHOWN_SEED,
+    TRANSFER_COMMAND,
     TRIAL_SEEDS,
     WORLDS,
     Family,
@@ -43,7 +44,7 @@ def tables(rows: Rows, families: Sequence[Family], transfer: Sequence[Row]) -> d
         'offsets': (_by_pair(rows, _offsets('trials'), OFFSETS), ('trials',)),
         'windows': (_by_pair(rows, _offsets('windows'), OFFSETS), ('windows',)),
         'counts': (_by_pair(rows, _counts, COUNTS), ('trials',)),
-        'grid': (_by_pair(rows, _grid, GRID), ('trials',)),
+        'grid': (_by_pair(rows, _grid, GRID), ('trials', 'windows')),
         'worlds': (_worlds(rows), ('worlds', 'expert')),
         'latency': (_latency(rows), ('latency',)),
     }
@@ -51,7 +52,10 @@ def tables(rows: Rows, families: Sequence[Family], transfer: Sequence[Row]) -> d
         name: text + '\n\n' + '\n'.join(f'`{commands[family]}`  ' for family in used).rstrip()
         for name, (text, used) in made.items()
     }
-    found['transfer'] = _transfer(transfer)
+    found['transfer'] = f'{_transfer(transfer)}\n\n`{TRANSFER_COMMAND}`'
+    for name, there in (('latency', rows['latency']), ('transfer', transfer)):
+        if there:
+            found[name] += f'\n\n![Success and time: {name}](pictures/{name}.png)'
     found['figures'] = _figures(rows)
     return found
 
@@ -116,13 +120,14 @@ def _rings(rows: Rows, policy: str, world: str) -> list[Line]:
 
 
 OFFSETS = (
-    'gate | ring 4: measured / null | ring 3 | ring 2 | ring 1 | grows at every ring | growth, ring 4 to 1 | '
-    "null's growth | p"
+    'gate | ring 4: measured / null | ring 3 | ring 2 | ring 1 | rings above the null | grows at every ring | '
+    "growth, ring 4 to 1 | null's growth | p"
 )
 
 
 def _offsets(family: str) -> Callable[[Rows, str, str], list[Line]]:
-    """Mean offsets per ring beside those of the null: means over the seeds; growth and p of each seed."""
+    """Mean offsets per ring beside those of the null: means over the seeds; for each seed in how many rings they are
+    longer than in 97.5 % of the null's draws, growth and p."""
 
     def lines(rows: Rows, policy: str, world: str) -> list[Line]:
         seeds = _seeds(rows, family, TRIAL_SEEDS, checkpoint=policy, world=world)
@@ -134,15 +139,22 @@ def _offsets(family: str) -> Callable[[Rows, str, str], list[Line]]:
                 for name in ('mean', 'null_mean')
             )
             cells = [f'{number(mean, 1)} / {number(chance, 1)}' for mean, chance in zip(measured, null)]
+            above = listed(_rings_above(seed) for seed in against)
             grows = 'yes' if (np.diff(measured) > 0).all() else 'no'
             growth, chance, p = (
                 listed(number(seed[name], digits) for seed in against)
                 for name, digits in (('growth', 1), ('null_growth', 1), ('p', 3))
             )
-            found.append((gate, *cells, grows, growth, chance, p))
+            found.append((gate, *cells, f'{above} of {len(cells)}', grows, growth, chance, p))
         return found
 
     return lines
+
+
+def _rings_above(against: Mapping[str, Any]) -> int:
+    """Number of rings, without the centre, whose mean offset exceeds the null's range."""
+    measured, high = (np.array(against[name], dtype=np.float64)[1:] for name in ('mean', 'null_high'))
+    return int((measured > high).sum())
 
 
 COUNTS = 'gate | ring 4 | ring 3 | ring 2 | ring 1 | centre | censored'
@@ -162,24 +174,29 @@ def _counts(rows: Rows, policy: str, world: str) -> list[Line]:
     return found
 
 
-GRID = f'gate | p < {LIKELY} where θc < {STRONG_THETA_C} | p < {LIKELY} where θc ≥ {STRONG_THETA_C}'
+GRID = ' | '.join(
+    ('gate', *(f'{kind}: θc {sign} {STRONG_THETA_C}' for kind in ('whole trials', 'equal windows') for sign in '<≥'))
+)
 
 
 def _grid(rows: Rows, policy: str, world: str) -> list[Line]:
     """At how many of the pairs of thresholds offsets grow by more than their null does, seed by seed."""
-    seeds = _seeds(rows, 'trials', TRIAL_SEEDS, checkpoint=policy, world=world)
+    families = [_seeds(rows, name, TRIAL_SEEDS, checkpoint=policy, world=world) for name in ('trials', 'windows')]
     found: list[Line] = []
     for gate in GATE_NAMES.values():
         cells = []
-        for strong in (False, True):
-            points = [
-                [point[gate]['p'] for point in seed['grid'] if (point['theta_c'] >= STRONG_THETA_C) == strong]
-                for seed in seeds
-            ]
-            likely = (sum(p is not None and p < LIKELY for p in seed) for seed in points)
-            cells.append(f'{listed(likely)} of {len(points[0])}')
+        for seeds in families:
+            for strong in (False, True):
+                points = [_of_strength(seed['grid'], gate, strong) for seed in seeds]
+                likely = (sum(p is not None and p < LIKELY for p in seed) for seed in points)
+                cells.append(f'{listed(likely)} of {len(points[0])}')
         found.append((gate, *cells))
     return found
+
+
+def _of_strength(grid: Mapping[str, Any], gate: str, strong: bool) -> list[float | None]:
+    """p of the points whose theta_c asks for strong contributions, or of the others."""
+    return [p for theta_c, p in zip(grid['theta_c'], grid[gate]['p']) if (theta_c >= STRONG_THETA_C) == strong]
 
 
 def _worlds(rows: Rows) -> str:
