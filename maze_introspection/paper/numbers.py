@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,12 @@ from maze_introspection.paper.experiments import Experiment, Family
 from maze_policy.policy import GATE_NAMES
 
 Row = dict[str, Any]
+Rows = Mapping[str, Sequence[Row]]  # of each family
 DIGITS = 4
+
+
+class Missing(Exception):
+    """An experiment that is not done yet."""
 
 
 def numbers(folder: Path) -> Row:
@@ -72,6 +77,18 @@ def keep(folder: Path, families: Sequence[Family], new: Sequence[tuple[Experimen
         lines = ',\n'.join(json.dumps(row, separators=(',', ':')) for row in ordered if row is not None)
         text = f'{{"command": {json.dumps(family.shown())},\n"results": [\n{lines}\n]}}\n'
         (folder / f'{family.name}.json').write_text(text)
+
+
+def of_seeds(rows: Rows, family: str, seeds: Sequence[int], **values: Any) -> list[Row]:
+    """The rows of all seeds of an experiment.
+
+    Raises:
+        Missing: if there is not one for each.
+    """
+    matching = {row['seed']: row for row in rows[family] if all(row[name] == value for name, value in values.items())}
+    if not set(seeds) <= set(matching):
+        raise Missing
+    return [matching[seed] for seed in seeds]
 
 
 def _values(family: Family, row: Row) -> tuple[Any, ...]:

@@ -14,9 +14,9 @@ from PIL import Image
 from maze_introspection.figures import latency, memory, rings, transfer, write
 from maze_introspection.paper.document import fill
 from maze_introspection.paper.experiments import PAIRS, SHOWN_SEED, Experiment, Family
-from maze_introspection.paper.numbers import Row, keep, load
+from maze_introspection.paper.numbers import Row, Rows, keep, load
 from maze_introspection.paper.run import result
-from maze_introspection.paper.tables import Rows, picture, tables
+from maze_introspection.paper.tables import picture, tables
 
 COLORS = 128  # of a picture in the documentation: a third of the bytes, and nobody sees it
 TRANSFER: dict[str, Callable[[str], Any]] = {

@@ -11,29 +11,22 @@ import numpy as np
 from maze_introspection.paper.experiments import (
     EVALUATION_SEEDS,
     PAIRS,
-    POLICIES,
     SHOWN_SEED,
     TRANSFER_COMMAND,
     TRIAL_SEEDS,
-    WORLDS,
     Family,
 )
 from maze_introspection.paper.markdown import NOTHING, Line, listed, not_yet, number, percent, table
-from maze_introspection.paper.numbers import Row
+from maze_introspection.paper.numbers import Missing, Row, Rows, of_seeds
+from maze_introspection.paper.scores import latency, success_and_time, transfer, worlds
 from maze_policy.policy import GATE_NAMES
 
-Rows = Mapping[str, Sequence[Row]]
 NEVER = {'median': np.nan}  # a ring that no trial got to
 LIKELY = 0.05
-TRANSFER_LINES = 6  # of each curve
 STRONG_THETA_C = 0.04  # from here on only a quarter of the salient steps count or fewer
 
 
-class _Missing(Exception):
-    """An experiment that is not done yet."""
-
-
-def tables(rows: Rows, families: Sequence[Family], transfer: Sequence[Row]) -> dict[str, str]:
+def tables(rows: Rows, families: Sequence[Family], curve: Sequence[Row]) -> dict[str, str]:
     """Every table by its name in the document, with the commands that it comes from below it."""
     commands = {family.name: family.shown() for family in families}
     made: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -45,15 +38,15 @@ def tables(rows: Rows, families: Sequence[Family], transfer: Sequence[Row]) -> d
         'windows': (_by_pair(rows, _offsets('windows'), OFFSETS), ('windows',)),
         'counts': (_by_pair(rows, _counts, COUNTS), ('trials',)),
         'grid': (_by_pair(rows, _grid, GRID), ('trials', 'windows')),
-        'worlds': (_worlds(rows), ('worlds', 'expert')),
-        'latency': (_latency(rows), ('latency',)),
+        'worlds': (worlds(rows), ('worlds', 'expert')),
+        'latency': (latency(rows), ('latency',)),
     }
     found = {
         name: text + '\n\n' + '\n'.join(f'`{commands[family]}`  ' for family in used).rstrip()
         for name, (text, used) in made.items()
     }
-    found['transfer'] = f'{_transfer(transfer)}\n\n`{TRANSFER_COMMAND}`'
-    for name, there in (('latency', rows['latency']), ('transfer', transfer)):
+    found['transfer'] = f'{transfer(curve)}\n\n`{TRANSFER_COMMAND}`'
+    for name, there in (('latency', rows['latency']), ('transfer', curve)):
         if there:
             found[name] += f'\n\n![Success and time: {name}](pictures/{name}.png)'
     found['figures'] = _figures(rows)
@@ -67,7 +60,7 @@ def _by_pair(rows: Rows, lines: Callable[[Rows, str, str], Iterable[Line]], head
     for policy, world in PAIRS:
         try:
             found += [(f'{policy} in {world}', *line) for line in lines(rows, policy, world)]
-        except _Missing:
+        except Missing:
             missing.append(f'{policy} in {world}')
     return table(f'policy and world | {head}'.split(' | '), found) + not_yet(missing)
 
@@ -76,7 +69,7 @@ SPARSITY = f'channels for 50 %, median | quartiles, seed {SHOWN_SEED} | Gaussian
 
 
 def _sparsity(rows: Rows, policy: str, world: str) -> list[Line]:
-    seeds = _seeds(rows, 'trials', TRIAL_SEEDS, checkpoint=policy, world=world)
+    seeds = of_seeds(rows, 'trials', TRIAL_SEEDS, checkpoint=policy, world=world)
     needed = [seed['channels_needed'] for seed in seeds]
     medians = [spread['median'] for spread in needed]
     chance = seeds[0]['gaussian_channels_needed']
@@ -90,7 +83,7 @@ ROLES = 'ever salient | judged | of these single-action | single-ring | θc that
 
 
 def _roles(rows: Rows, policy: str, world: str) -> list[Line]:
-    seeds = _seeds(rows, 'trials', TRIAL_SEEDS, checkpoint=policy, world=world)
+    seeds = of_seeds(rows, 'trials', TRIAL_SEEDS, checkpoint=policy, world=world)
     names = ('ever_salient_channels', 'judged_channels', 'single_action_channels', 'single_ring_channels')
     return [tuple(listed(seed[name] for seed in seeds) for name in (*names, 'best_theta_c'))]
 
@@ -99,18 +92,18 @@ MEMORY = 'solved | mean time, s | without memory: solved | mean time, s | times 
 
 
 def _memory(rows: Rows, policy: str, world: str) -> list[Line]:
-    with_it = _seeds(rows, 'worlds', EVALUATION_SEEDS, checkpoint=policy, world=world)
-    without = _seeds(rows, 'memoryless', EVALUATION_SEEDS, checkpoint=policy, world=world)
+    with_it = of_seeds(rows, 'worlds', EVALUATION_SEEDS, checkpoint=policy, world=world)
+    without = of_seeds(rows, 'memoryless', EVALUATION_SEEDS, checkpoint=policy, world=world)
     factor = _mean(without, 'mean') / _mean(with_it, 'mean')
-    return [(*_success_and_time(with_it), *_success_and_time(without), f'{factor:.1f}')]
+    return [(*success_and_time(with_it), *success_and_time(without), f'{factor:.1f}')]
 
 
 RINGS = 'ring | with memory, median s | without, median s | times as long'
 
 
 def _rings(rows: Rows, policy: str, world: str) -> list[Line]:
-    with_it = _seeds(rows, 'worlds', EVALUATION_SEEDS, checkpoint=policy, world=world)
-    without = _seeds(rows, 'memoryless', EVALUATION_SEEDS, checkpoint=policy, world=world)
+    with_it = of_seeds(rows, 'worlds', EVALUATION_SEEDS, checkpoint=policy, world=world)
+    without = of_seeds(rows, 'memoryless', EVALUATION_SEEDS, checkpoint=policy, world=world)
     lines: list[Line] = []
     for ring in sorted({ring for row in with_it for ring in row['ring_s']}, reverse=True):
         there, gone = ([row['ring_s'].get(ring, NEVER)['median'] for row in seeds] for seeds in (with_it, without))
@@ -130,7 +123,7 @@ def _offsets(family: str) -> Callable[[Rows, str, str], list[Line]]:
     longer than in 97.5 % of the null's draws, growth and p."""
 
     def lines(rows: Rows, policy: str, world: str) -> list[Line]:
-        seeds = _seeds(rows, family, TRIAL_SEEDS, checkpoint=policy, world=world)
+        seeds = of_seeds(rows, family, TRIAL_SEEDS, checkpoint=policy, world=world)
         found: list[Line] = []
         for gate in GATE_NAMES.values():
             against = [seed['against_null'][gate] for seed in seeds]
@@ -161,7 +154,7 @@ COUNTS = 'gate | ring 4 | ring 3 | ring 2 | ring 1 | centre | censored'
 
 
 def _counts(rows: Rows, policy: str, world: str) -> list[Line]:
-    seed = _seeds(rows, 'trials', (SHOWN_SEED,), checkpoint=policy, world=world)[0]
+    seed = of_seeds(rows, 'trials', (SHOWN_SEED,), checkpoint=policy, world=world)[0]
     found: list[Line] = []
     for gate, rings in seed['offsets_per_ring'].items():
         cells = [
@@ -181,7 +174,7 @@ GRID = ' | '.join(
 
 def _grid(rows: Rows, policy: str, world: str) -> list[Line]:
     """At how many of the pairs of thresholds offsets grow by more than their null does, seed by seed."""
-    families = [_seeds(rows, name, TRIAL_SEEDS, checkpoint=policy, world=world) for name in ('trials', 'windows')]
+    families = [of_seeds(rows, name, TRIAL_SEEDS, checkpoint=policy, world=world) for name in ('trials', 'windows')]
     found: list[Line] = []
     for gate in GATE_NAMES.values():
         cells = []
@@ -199,63 +192,6 @@ def _of_strength(grid: Mapping[str, Any], gate: str, strong: bool) -> list[float
     return [p for theta_c, p in zip(grid['theta_c'], grid[gate]['p']) if (theta_c >= STRONG_THETA_C) == strong]
 
 
-def _worlds(rows: Rows) -> str:
-    found: list[Line] = []
-    missing = []
-    for world in WORLDS:
-        for policy in (*POLICIES, 'expert'):
-            family = 'expert' if policy == 'expert' else 'worlds'
-            which = {} if policy == 'expert' else {'checkpoint': policy}
-            try:
-                seeds = _seeds(rows, family, EVALUATION_SEEDS, world=world, **which)
-            except _Missing:
-                missing.append(f'{policy} in {world}')
-                continue
-            medians = listed(number(seed['time_s']['median'], 2) for seed in seeds)
-            found.append((world, policy, *_success_and_time(seeds), medians))
-    return table(('world', 'player', 'solved', 'mean time, s', 'median, s'), found) + not_yet(missing)
-
-
-def _latency(rows: Rows) -> str:
-    players = list(dict.fromkeys((row['checkpoint'], row['view']) for row in rows['latency']))
-    delays = sorted({row['latency'] for row in rows['latency']})
-    found: list[Line] = []
-    for policy, view in players:
-        cells = []
-        for latency in delays:
-            try:
-                seeds = _seeds(rows, 'latency', EVALUATION_SEEDS, checkpoint=policy, view=view, latency=latency)
-            except _Missing:
-                cells.append(NOTHING)
-                continue
-            success, time = _success_and_time(seeds)
-            cells.append(f'{success}; {time} s')
-        found.append((policy, view, *cells))
-    missing = [policy for policy in ('nominal', 'robust') if policy not in {name for name, _ in players}]
-    return table(('policy', 'view', *(f'latency {steps}' for steps in delays)), found) + not_yet(missing)
-
-
-def _transfer(transfer: Sequence[Row]) -> str:
-    """Success and time by start and episodes, a few lines of the curve: mean over the seeds and their range."""
-    found: list[Line] = []
-    for start in dict.fromkeys(row['start'] for row in transfer):
-        own = [row for row in transfer if row['start'] == start]
-        curves = [
-            sorted((row for row in own if row['seed'] == seed), key=lambda row: row['episodes'])
-            for seed in sorted({row['seed'] for row in own})
-        ]
-        points = list(zip(*curves))
-        for index in sorted(set(np.linspace(0, len(points) - 1, TRANSFER_LINES).round().astype(int))):
-            at = points[index]
-            episodes, frames = (f'{np.mean([row[name] for row in at]):.0f}' for name in ('episodes', 'frames'))
-            success, took = ([row[name] for row in at] for name in ('success', 'mean_s'))
-            shown = f'{percent(np.mean(success))} [{percent(min(success))}, {percent(max(success))}]'
-            time = f'{np.mean(took):.1f} [{min(took):.1f}, {max(took):.1f}]'
-            found.append((start, episodes, frames, str(len(at)), shown, time))
-    heads = ('begun with', 'episodes of fine-tuning', 'frames', 'seeds', 'solved', 'mean time, s')
-    return table(heads, found) + not_yet([] if transfer else ['the transfer curve'])
-
-
 def picture(policy: str, world: str, figure: int) -> Path:
     """Where one of figures 2 to 6 of a policy in a world lies, from docs/."""
     return Path('pictures') / f'{policy}_in_{world}_figure{figure}.png'
@@ -271,22 +207,6 @@ def _figures(rows: Rows) -> str:
     missing = [f'{policy} in {world}' for policy, world in PAIRS if (policy, world) not in done]
     heads = ('policy and world', 'salient channels', 'distance', 'places', 'one channel', 'offsets and distance')
     return table(heads, lines) + not_yet(missing)
-
-
-def _seeds(rows: Rows, family: str, seeds: Sequence[int], **values: Any) -> list[Row]:
-    """The rows of all seeds of an experiment."""
-    matching = {row['seed']: row for row in rows[family] if all(row[name] == value for name, value in values.items())}
-    if not set(seeds) <= set(matching):
-        raise _Missing
-    return [matching[seed] for seed in seeds]
-
-
-def _success_and_time(seeds: Sequence[Row]) -> tuple[str, str]:
-    """Success and mean time of each seed; a failed trial counts with the time that it had."""
-    return (
-        listed(percent(seed['success']) for seed in seeds),
-        listed(number(seed['time_s']['mean'], 2) for seed in seeds),
-    )
 
 
 def _mean(seeds: Sequence[Row], name: str) -> float:
