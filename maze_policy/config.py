@@ -187,11 +187,6 @@ class TrainConfig(Config):
     """DAgger: the policy plays, the expert says what it would have done, truncated back-propagation learns it."""
 
     seed: int = parameter('seed of everything', 0, low=0)
-    seen_first: int = parameter(
-        'images of balls anywhere, each in a scene of its own, from which the network learns to see before it plays',
-        0,
-        low=0,
-    )
     chunks: int = parameter('chunks of experience to collect and learn from', 600, low=1)
     boards: int = parameter('boards played side by side', 128, low=1, high=4096)
     chunk_steps: int = parameter(
@@ -219,7 +214,7 @@ class TrainConfig(Config):
         'weight of the sum of absolute readout weights; ties channels to few actions', 0.0, low=0.0
     )
     bfloat16: bool = parameter(
-        'learn in bfloat16 where the CPU has it (AVX-512 BF16): 1.4 times as fast; weights stay float32', False
+        'convolve in bfloat16 while learning, where the CPU has it (AVX-512 BF16): 1.4 times as fast', False
     )
     evaluate_every: int = parameter('chunks between evaluations', 50, low=1)
     evaluate_count: int = parameter('trials of an evaluation', 50, low=1)

@@ -93,10 +93,19 @@ class CnnLstm(nn.Module):
 
     def sequence(self, observations: Tensor, memory: Memory | None = None) -> Sequence:
         """T steps of B boards: observations (T, B, 84, 84), uint8; memory 2 x (B, n_l), zeros without."""
+        return self.remember(self.look(observations), memory)
+
+    def look(self, observations: Tensor) -> Tensor:
+        """The first half of `sequence`: features (T, B, features)."""
         steps, boards = observations.shape[:2]
-        features = self.eye(normalised(observations.reshape(steps * boards, 1, OBSERVATION_PX, OBSERVATION_PX)))
+        images = observations.reshape(steps * boards, 1, OBSERVATION_PX, OBSERVATION_PX)
+        features: Tensor = self.eye(normalised(images))
+        return features.view(steps, boards, -1)
+
+    def remember(self, features: Tensor, memory: Memory | None = None) -> Sequence:
+        """The second half of `sequence`."""
         before = None if memory is None else (memory[0][None], memory[1][None])
-        hidden, after = self.lstm(features.view(steps, boards, -1), before)
+        hidden, after = self.lstm(features, before)
         return Sequence(functional.linear(hidden, self.actor.weight), hidden, (after[0][0], after[1][0]))
 
 

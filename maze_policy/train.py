@@ -25,12 +25,11 @@ from maze_policy.boards import Boards
 from maze_policy.config import EvaluateConfig, NetworkConfig, TrainConfig, WorldConfig
 from maze_policy.evaluate import evaluate
 from maze_policy.maze import Maze
-from maze_policy.network import CnnLstm, Memory, normalised
+from maze_policy.network import CnnLstm, Memory
 
 SPEED_SCALE_M_S = 0.15  # the state is learnt in units of about 1
 LATENCY_SCALE_STEPS = 4.0
 STATE = 7
-IMAGES_AT_ONCE = 256
 EVALUATION_LIMIT_S = 30.0  # shorter than a real evaluation's: early policies get stuck
 
 
@@ -101,8 +100,6 @@ class Trainer:
     def run(self, *, progress: bool = False) -> None:
         """Train up to `config.chunks`, saving and evaluating on the way."""
         config = self.config
-        if self.chunk == 0 and config.seen_first:
-            self._see(progress)
         with tqdm(total=config.chunks, initial=self.chunk, unit='chunk', disable=not progress) as bar:
             while self.chunk < config.chunks:
                 start = time.perf_counter()
@@ -122,36 +119,6 @@ class Trainer:
                     self._save()
                 bar.update()
                 bar.set_postfix(loss=f'{row["loss"]:.3f}', solved=self.results.get('success'))
-
-    def _see(self, progress: bool) -> None:
-        """Teach the convolutions and the linear layer where ball and board are, on images that have nothing in common.
-
-        In a chunk all images of a board show one scene, and most of an episode; where scenes differ much, seeing is
-        what takes longest to learn from them.
-        """
-        boards = Boards(self.maze, self.world, IMAGES_AT_ONCE, self.config.seed + 1)
-        random, everyone = np.random.default_rng([self.config.seed, 0]), np.arange(IMAGES_AT_ONCE)
-        head = nn.Linear(self.network.config.features, 4)
-        optimizer = torch.optim.Adam([*self.network.eye.parameters(), *head.parameters()], self.config.learning_rate)
-        batches = math.ceil(self.config.seen_first / IMAGES_AT_ONCE)
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, batches)
-        with tqdm(total=batches * IMAGES_AT_ONCE, unit='image', disable=not progress) as bar:
-            for _ in range(batches):
-                boards.reset(everyone, random.integers(0, self.maze.rings + 1, IMAGES_AT_ONCE))
-                simulator = boards.simulator
-                simulator.tilt_rad[:] = random.uniform(-boards.limit_rad, boards.limit_rad, (IMAGES_AT_ONCE, 2))
-                position, tilt = simulator.position_m / self.maze.rim_radius_m, simulator.tilt_rad / boards.limit_rad
-                target = torch.from_numpy(np.hstack([position, tilt]).astype(np.float32))
-                images = torch.from_numpy(boards.observations(everyone))
-                with torch.autocast('cpu', torch.bfloat16, enabled=self.config.bfloat16):
-                    features = self.network.eye(normalised(images[:, None]))
-                error = functional.mse_loss(head(features.float()), target)
-                optimizer.zero_grad()
-                error.backward()  # type: ignore[no-untyped-call]
-                optimizer.step()
-                schedule.step()
-                bar.update(IMAGES_AT_ONCE)
-                bar.set_postfix(error=f'{error.item():.4f}')
 
     def _learn_chunk(self, random: np.random.Generator) -> dict[str, float]:
         config = self.config
@@ -213,8 +180,8 @@ class Trainer:
         memory = (chunk.memory[0][boards], chunk.memory[1][boards])
         config = self.config
         with torch.autocast('cpu', torch.bfloat16, enabled=config.bfloat16):
-            scores, hidden, _ = self.network.sequence(chunk.images[:, boards], memory)
-        scores, hidden = scores.float(), hidden.float()
+            features = self.network.look(chunk.images[:, boards])
+        scores, hidden, _ = self.network.remember(features.float(), memory)  # a cell adds up what bfloat16 rounds away
         preferences = chunk.preferences[:, boards].flatten(0, 1)
         action = preferences.argmax(dim=1)
         target = functional.softmax(preferences / config.softness, dim=1) if config.softness else action

@@ -13,11 +13,9 @@ import torch
 from torch.nn import functional
 
 from maze_policy import train
-from maze_policy.boards import Boards
 from maze_policy.checkpoint import load_card, load_policy
 from maze_policy.config import NetworkConfig, TrainConfig, WorldConfig
 from maze_policy.maze import load_maze
-from maze_policy.network import normalised
 from maze_policy.parameters import fields_of
 from maze_policy.train import Trainer
 from maze_policy.world import load_world
@@ -195,25 +193,6 @@ def test_learns_in_a_randomised_world(tmp_path):
     made = trainer(tmp_path, world=load_world('randomised'), chunks=2, evaluate_count=1)
     made.run()
     assert len({image.float().mean().item() for image in made.kept[-1].images[0]}) > 10  # lights of their own
-
-
-def test_learns_to_see_before_it_plays(tmp_path):
-    """After looking at images alone, a line reads the ball's place off the features far better than before."""
-
-    def error(network):
-        boards = Boards(load_maze(), VARIED, 300, 99)
-        boards.reset(np.arange(300), np.arange(300) % 5)
-        with torch.no_grad():
-            images = torch.from_numpy(boards.observations(np.arange(300)))
-            features = network.eye(normalised(images[:, None])).double().numpy()
-        known = np.column_stack([features, np.ones(300)])
-        weights, *_ = np.linalg.lstsq(known[:150], boards.simulator.position_m[:150], rcond=None)
-        return np.sqrt(np.mean((known[150:] @ weights - boards.simulator.position_m[150:]) ** 2))
-
-    made = trainer(tmp_path, seen_first=20_000, learning_rate=0.003)
-    before = error(made.network)
-    made._see(progress=False)
-    assert error(made.network) < 0.5 * before
 
 
 def test_soft_targets_want_what_the_expert_wants_most(tmp_path):
