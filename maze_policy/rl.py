@@ -21,7 +21,7 @@ from maze_policy.boards import Boards
 from maze_policy.config import EvaluateConfig, RlConfig, WorldConfig
 from maze_policy.evaluate import evaluate
 from maze_policy.maze import Maze
-from maze_policy.network import CnnLstm, normalised
+from maze_policy.network import CnnLstm
 from maze_policy.ppo import Ppo, PpoPolicy
 from maze_policy.resume import load_state, save_state, write_log
 from maze_policy.vector_environment import BoardsVecEnv
@@ -177,7 +177,7 @@ class PpoTrainer:
 
     @torch.no_grad()
     def _look(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        features: npt.NDArray[np.float32] = self.network.eye(normalised(torch.from_numpy(images)[:, None])).numpy()
+        features: npt.NDArray[np.float32] = self.network.look(torch.from_numpy(images)[None])[0].numpy()
         return features
 
     def _evaluate(self) -> dict[str, float]:
