@@ -95,8 +95,9 @@ class BoardsVecEnv(VecEnv):
         late = ~solved & boards.late(self._episode_s)
         ends = solved | late
         infos: list[dict[str, Any]] = [{} for _ in self._everyone]
-        for board, last in zip(np.flatnonzero(late), self._seen(np.flatnonzero(late))):
-            infos[board] = {'terminal_observation': last, 'TimeLimit.truncated': True}
+        if late.any():
+            for board, last in zip(np.flatnonzero(late), self._seen(np.flatnonzero(late))):
+                infos[board] = {'terminal_observation': last, 'TimeLimit.truncated': True}
         ended = np.flatnonzero(ends)
         self.ended += [
             Episode(float(self._reward[board]), float(boards.elapsed_s[board]), bool(solved[board])) for board in ended
