@@ -5,7 +5,13 @@ from __future__ import annotations
 # Okabe and Ito's colours, which colour-blind readers can tell apart: warm for x, cool for y, grey for nothing.
 ACTION_COLORS = ('#D55E00', '#E69F00', '#0072B2', '#56B4E9', '#666666')
 MORE_COLORS = ('#009E73', '#CC79A7', '#F0E442')
-POLICY_COLORS = {'nominal': '#0072B2', 'robust': '#D55E00', 'robust_finetuned': '#E69F00', 'sparse': '#009E73'}
+POLICY_COLORS = {
+    'distilled': '#CC79A7',
+    'nominal': '#0072B2',
+    'robust': '#D55E00',
+    'robust_finetuned': '#E69F00',
+    'sparse': '#009E73',
+}
 GATE_BLUE, SALIENT_RED, OFFSET_GREEN = '#0072B2', '#C8102E', '#009E73'
 
 

@@ -7,7 +7,7 @@ import json
 import sys
 from pathlib import Path
 
-from maze_policy.config import EvaluateConfig, NetworkConfig, RlConfig, TrainConfig
+from maze_policy.config import TRANSFER, EvaluateConfig, NetworkConfig, RlConfig, TrainConfig
 from maze_policy.maze import load_maze
 from maze_policy.parameters import MISSING_EXTRA, Config, add_options, from_options
 from maze_policy.share import checkpoint_path
@@ -66,7 +66,7 @@ def main(arguments: list[str] | None = None) -> int:
     moved.add_argument('--seeds', type=int, default=3, help='how many, counting from --seed (default: %(default)s)')
     add_options(moved, RlConfig)
     add_world_options(moved, 'real_like')
-    moved.set_defaults(run=_transfer)
+    moved.set_defaults(run=_transfer, **vars(TRANSFER))
 
     trial = commands.add_parser('evaluate', help='success and times over many trials', allow_abbrev=False)
     trial.add_argument('--checkpoint', help=f'{CHECKPOINT} (default: nominal)')

@@ -263,6 +263,19 @@ class RlConfig(Config):
     threads: int = parameter('threads of torch; another number gives other rounding', 2, low=1, high=256)
 
 
+# Fine-tuning where experience is dear, as on a robot: few boards, small steps, and a look at it every so often.
+TRANSFER = RlConfig(
+    boards=32,
+    minibatch_boards=8,
+    learning_rate=3e-4,
+    iterations=400,
+    episodes=1024,
+    evaluate_every=1000,
+    evaluate_at=(64, 128, 256, 512),
+    threads=1,
+)
+
+
 @dataclass(frozen=True)
 class NodeConfig(Config):
     """What every node can be told."""

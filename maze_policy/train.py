@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import math
-import os
-import pickle
 import time
 from collections import deque
 from dataclasses import dataclass
@@ -26,11 +23,15 @@ from maze_policy.config import EvaluateConfig, NetworkConfig, TrainConfig, World
 from maze_policy.evaluate import evaluate
 from maze_policy.maze import Maze
 from maze_policy.network import CnnLstm, Memory
+from maze_policy.resume import load_state, save_state, write_log
 
 SPEED_SCALE_M_S = 0.15  # the state is learnt in units of about 1
 LATENCY_SCALE_STEPS = 4.0
 STATE = 7
 EVALUATION_LIMIT_S = 30.0  # shorter than a real evaluation's: early policies get stuck
+
+
+COLUMNS = ('chunk', 'frames', 'expert_share', 'loss', 'agreement', 'state_error', 'success', 'median_s', 'wall_s')
 
 
 @dataclass(frozen=True)
@@ -89,8 +90,12 @@ class Trainer:
         self.log: list[dict[str, float]] = []
         self.results: dict[str, Any] = {}
         out.mkdir(parents=True, exist_ok=True)
-        if self._state_path.exists():
-            self._load()
+        state = load_state(self._state_path, self._settings())
+        if state:
+            self.network.load_state_dict(state['network'])
+            self.state_head.load_state_dict(state['state_head'])
+            self.optimizer.load_state_dict(state['optimizer'])
+            self.chunk, self.log, self.results = state['chunk'], state['log'], state['results']
         # After a resume other episodes than those already seen.
         seed = int(np.random.SeedSequence([config.seed, self.chunk]).generate_state(1)[0])
         self.boards = Boards(maze, world, config.boards, seed)
@@ -226,7 +231,6 @@ class Trainer:
 
     def _save(self) -> None:
         state = {
-            'settings': self._settings(),
             'network': self.network.state_dict(),
             'state_head': self.state_head.state_dict(),
             'optimizer': self.optimizer.state_dict(),
@@ -234,38 +238,6 @@ class Trainer:
             'log': self.log,
             'results': self.results,
         }
-        partial = self._state_path.with_suffix('.partial')
-        torch.save(state, partial)
-        os.replace(partial, self._state_path)
+        save_state(self._state_path, self._settings(), state)
         checkpoint.save(self.out / 'policy.safetensors', self.network, self.card())
-        columns = [
-            'chunk',
-            'frames',
-            'expert_share',
-            'loss',
-            'agreement',
-            'state_error',
-            'success',
-            'median_s',
-            'wall_s',
-        ]
-        with (self.out / 'log.csv').open('w', newline='') as file:
-            writer = csv.DictWriter(file, columns)
-            writer.writeheader()
-            writer.writerows(self.log)
-
-    def _load(self) -> None:
-        try:
-            state = torch.load(self._state_path, weights_only=True)
-        except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
-            raise ValueError(f'{self._state_path} is damaged ({error}); remove it or name another --out') from error
-        then, now = state.get('settings', {}), self._settings()
-        changed = {name: (then.get(name), value) for name, value in now.items() if then.get(name) != value}
-        if changed:
-            raise ValueError(
-                f'{self._state_path} was begun with other settings; (then, now): {changed}; name another --out'
-            )
-        self.network.load_state_dict(state['network'])
-        self.state_head.load_state_dict(state['state_head'])
-        self.optimizer.load_state_dict(state['optimizer'])
-        self.chunk, self.log, self.results = state['chunk'], state['log'], state['results']
+        write_log(self.out / 'log.csv', COLUMNS, self.log)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from maze_introspection.paper.experiments import EVALUATION_SEEDS, POLICIES, WORLDS
+from maze_introspection.paper.experiments import EVALUATION_SEEDS, PLAYED, POLICIES, WORLDS
 from maze_introspection.paper.markdown import NOTHING, Line, listed, not_yet, number, percent, table
 from maze_introspection.paper.numbers import Missing, Row, Rows, of_seeds
 
@@ -18,7 +18,7 @@ def worlds(rows: Rows) -> str:
     found: list[Line] = []
     missing = []
     for world in WORLDS:
-        for policy in (*POLICIES, 'expert'):
+        for policy in (*(policy for policy in POLICIES if (policy, world) in PLAYED), 'expert'):
             family = 'expert' if policy == 'expert' else 'worlds'
             which = {} if policy == 'expert' else {'checkpoint': policy}
             try:
