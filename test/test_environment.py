@@ -6,7 +6,7 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 from maze_policy.config import PhysicsConfig
-from maze_policy.environment import ENVIRONMENT, CircularMazeEnv, register
+from maze_policy.environment import ENVIRONMENT, TIME_LIMIT_S, CircularMazeEnv, register
 from maze_policy.expert import Expert, Route
 from maze_policy.maze import load_maze
 
@@ -56,6 +56,14 @@ def test_truncated_after_a_minute():
     environment.reset(seed=1)
     ends = [environment.step(4)[2:4] for _ in range(1800)]
     assert ends[-2:] == [(False, False), (False, True)]
+
+
+def test_solved_in_the_last_step_is_not_truncated():
+    environment = CircularMazeEnv()
+    environment.reset(seed=1)
+    environment._boards.elapsed_s[0] = TIME_LIMIT_S - 1 / 30
+    environment._boards.simulator.position_m[0] = 0.0
+    assert environment.step(4)[2:4] == (True, False)
 
 
 def test_info_says_where_the_ball_is():

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 
 from maze_policy.boards import Boards
-from maze_policy.config import WorldConfig
 from maze_policy.expert import Route
 from maze_policy.maze import load_maze
 from maze_policy.vector_environment import BoardsVecEnv
+from maze_policy.world import WorldConfig
 
 COUNT = 6
 
@@ -41,17 +41,24 @@ def test_an_episode_pays_its_way_its_time_and_its_end():
 
 
 def test_an_episode_given_up_shows_what_was_seen_last():
-    env = environment(episode_s=0.2)
-    env.reset()
-    for _ in range(5):
-        seen, _, ends, _ = env.step(np.full(COUNT, 0))
-        assert not ends.any()
-    _, _, ends, infos = env.step(np.full(COUNT, 0))
+    """As a twin sees it that plays on; an episode solved in its last step is not given up."""
+    env, patient = environment(episode_s=0.2), environment()
+    for each in (env, patient):
+        each.reset()
+        for _ in range(5):
+            _, _, ends, _ = each.step(np.full(COUNT, 0))
+            assert not ends.any()
+        each.boards.simulator.position_m[0] = 0.0
+    shown, _, ends, infos = env.step(np.full(COUNT, 0))
+    last, _, _, _ = patient.step(np.full(COUNT, 0))
     assert ends.all()
-    assert [(episode.solved, round(episode.time_s, 3)) for episode in env.ended] == [(False, 0.2)] * COUNT
-    for board, info in enumerate(infos):
-        assert info['TimeLimit.truncated']
-        assert not np.array_equal(info['terminal_observation'], seen[board])
+    ended = [(episode.solved, round(episode.time_s, 3)) for episode in env.ended]
+    assert ended == [(True, 0.2)] + [(False, 0.2)] * (COUNT - 1)
+    assert infos[0] == {}
+    for board in range(1, COUNT):
+        assert infos[board]['TimeLimit.truncated']
+        np.testing.assert_array_equal(infos[board]['terminal_observation'], last[board])
+        assert not np.array_equal(shown[board], last[board]), 'a new episode'
 
 
 def test_where_episodes_start():
