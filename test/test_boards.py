@@ -1,11 +1,15 @@
+import math
+
 import numpy as np
 import pytest
 
 from maze_policy.boards import Boards
-from maze_policy.config import PhysicsConfig, WorldConfig
+from maze_policy.config import PhysicsConfig
+from maze_policy.expert import Expert
 from maze_policy.maze import load_maze
-from maze_policy.simulator import COEFFICIENTS
-from maze_policy.world import load_world
+from maze_policy.perspective import SCENE
+from maze_policy.simulator import COEFFICIENTS, Simulator
+from maze_policy.world import WorldConfig, load_world
 
 MAZE, PHYSICS = load_maze(), PhysicsConfig()
 STEP_RAD = np.radians(PHYSICS.tilt_step_deg)
@@ -55,6 +59,15 @@ def test_missed_frames_let_time_pass():
     assert 60 < np.count_nonzero(made.elapsed == 2) < 140
 
 
+def test_a_command_lasts_through_a_missed_frame():
+    made, everyone = boards(100, missed_frames=0.9, tilt_lag_s=0.0), np.arange(100)
+    for commands in (1, 2):
+        made.step(np.zeros(100, dtype=int), everyone)
+        for tilts in (made.command_rad, made.simulator.tilt_rad):
+            np.testing.assert_allclose(tilts, np.tile([commands * STEP_RAD, 0.0], (100, 1)), atol=1e-12)
+    assert np.count_nonzero(made.elapsed > 2) > 90
+
+
 def test_noise_differs_from_board_to_board_up_to_its_largest():
     clean, noisy = boards(40, seed=3), boards(40, seed=3, noise_levels=(0.0, 6.0))
     for each in (clean, noisy):
@@ -102,17 +115,64 @@ def test_a_late_command_takes_one_step_longer_and_none_overtakes_another():
     assert (np.diff(tilts, axis=0) >= 0).all()
 
 
-def test_every_board_draws_its_own_physics_within_the_ranges():
-    made = boards(300, tilt_lag_s=(0.02, 0.1), restitution=(0.2, 0.6), rate_hz=(20.0, 40.0), viscous_per_s=0.4)
-    for name, low, high in (('tilt_lag_s', 0.02, 0.1), ('restitution', 0.2, 0.6), ('period_s', 1 / 40, 1 / 20)):
-        drawn = made.simulator.coefficients[:, COEFFICIENTS.index(name)]
+def assert_each_drawn_by_itself(columns, ranges):
+    """Columns of shape (300, n) fill their (low, high), and none goes with another."""
+    for drawn, (low, high) in zip(columns.T, ranges, strict=True):
         assert low <= drawn.min() < low + 0.05 * (high - low)
         assert high - 0.05 * (high - low) < drawn.max() <= high
-    assert (made.simulator.coefficients[:, COEFFICIENTS.index('viscous_per_s')] == 0.4).all()
-    before = made.simulator.coefficients.copy()
+    alike = np.corrcoef(columns.T) - np.eye(len(ranges))
+    assert np.abs(alike).max() < 0.3
+
+
+def test_every_board_draws_its_own_physics_within_the_ranges():
+    ranges = {
+        'rolling_resistance': (0.001, 0.006),
+        'viscous_per_s': (1.0, 2.0),
+        'restitution': (0.2, 0.6),
+        'wall_friction': (0.7, 0.9),
+        'tilt_lag_s': (0.02, 0.1),
+    }
+    made = boards(300, **ranges, rate_hz=(20.0, 40.0))
+    ranges['period_s'] = (1 / 40, 1 / 20)
+    coefficients = made.simulator.coefficients
+    assert_each_drawn_by_itself(coefficients[:, [COEFFICIENTS.index(name) for name in ranges]], ranges.values())
+    assert (coefficients[:, COEFFICIENTS.index('gravity_m_s2')] == PHYSICS.gravity_m_s2).all()
+    before = coefficients.copy()
     made.reset(np.array([3]))
-    changed = np.any(made.simulator.coefficients != before, axis=1)
-    assert np.flatnonzero(changed).tolist() == [3]
+    assert np.flatnonzero((coefficients != before).any(axis=1)).tolist() == [3]
+
+
+def test_every_board_draws_its_own_scene_within_the_ranges():
+    beside, aim, light = (0.03, 0.04), (-0.02, -0.01), (0.05, 0.08)
+    same = {  # in the world as in the scene
+        'zoom': (0.8, 0.9),
+        'brightness': (1.1, 1.2),
+        'tilt_cue_per_rad': (2.0, 2.5),
+        'floor': (0.6, 0.7),
+        'wall': (1.3, 1.4),
+        'ball': (1.5, 1.6),
+    }
+    made = boards(
+        300,
+        view='perspective',
+        camera_offset_m=beside,
+        aim_offset_m=aim,
+        light_gradient=light,
+        camera_distance_m=(0.3, 0.5),
+        camera_turn_deg=(9.0, 18.0),
+        **same,
+    )
+    ranges = same | {
+        'camera_x_m': beside,
+        'camera_y_m': beside,
+        'camera_z_m': (0.3, 0.5),
+        'aim_x_m': aim,
+        'aim_y_m': aim,
+        'turn_rad': (math.pi / 20, math.pi / 10),
+        'gradient_x': light,
+        'gradient_y': light,
+    }
+    assert_each_drawn_by_itself(made._scene, [ranges[name] for name in SCENE])
 
 
 def test_tilt_step_and_ball_size_are_drawn_too():
@@ -166,8 +226,40 @@ def test_the_expert_acts_on_where_the_ball_will_be(latency):
     assert made.elapsed_s.mean() < 6.5
 
 
+def test_the_expert_knows_by_how_much_an_action_tilts_each_board():
+    made, everyone = boards(20, tilt_step_deg=(0.2, 1.0)), np.arange(20)
+    made.step(np.zeros(20, dtype=int), everyone)
+    steps_rad, simulator = made.command_rad[:, 0], made.simulator
+    wanted = Expert(MAZE, PHYSICS).preferences(
+        simulator.position_m, simulator.velocity_m_s, made.command_rad, steps_rad
+    )
+    np.testing.assert_allclose(made.expert_preferences(), wanted)
+
+
+def test_foresight_goes_by_the_usual_period_not_by_the_last():
+    made, everyone = boards(16, seed=4, latency_steps=3, rate_hz=(20.0, 40.0), rate_jitter=0.5), np.arange(16)
+    usual = made.simulator.coefficients.copy()
+    random, commands = np.random.default_rng(0), []
+    for _ in range(10):
+        made.step(random.integers(0, 5, 16), everyone)
+        commands.append(made.command_rad.copy())
+    seen, ahead = made.simulator, Simulator(MAZE, PHYSICS, 16)
+    assert (seen.coefficients != usual).any(axis=1).all()
+    for array, value in (
+        (ahead.position_m, seen.position_m),
+        (ahead.velocity_m_s, seen.velocity_m_s),
+        (ahead.tilt_rad, seen.tilt_rad),
+        (ahead.coefficients, usual),
+    ):
+        array[:] = value
+    for command in commands[-3:]:
+        ahead.step(command)
+    wanted = Expert(MAZE, PHYSICS).preferences(ahead.position_m, ahead.velocity_m_s, made.command_rad)
+    np.testing.assert_allclose(made.expert_preferences(), wanted)
+
+
 def test_foresight_is_what_then_happens():
-    made = boards(16, seed=4, latency_steps=(0, 4))
+    made = boards(16, seed=4, latency_steps=(0, 4), rate_hz=(20.0, 40.0))
     everyone, random = np.arange(16), np.random.default_rng(0)
     for _ in range(30):
         made.step(random.integers(0, 5, 16), everyone)

@@ -6,10 +6,10 @@ import pytest
 import yaml
 
 from maze_policy.boards import Boards
-from maze_policy.config import PhysicsConfig, WorldConfig
+from maze_policy.config import PhysicsConfig
 from maze_policy.maze import load_maze
 from maze_policy.share import share_path
-from maze_policy.world import load_world, profiles
+from maze_policy.world import WorldConfig, load_world, profiles
 
 RANGES = [field.name for field in dataclasses.fields(WorldConfig) if isinstance(field.default, tuple)]
 
@@ -45,12 +45,14 @@ def test_randomised_varies_all_that_a_robot_may_differ_in():
     assert min(world.rate_jitter, world.latency_jitter) > 0
 
 
-@pytest.mark.parametrize('name', ['nominal', 'randomised', 'varied'])
+@pytest.mark.parametrize('name', profiles())
 def test_every_world_can_be_played(name):
     boards = Boards(load_maze(), load_world(name), 4, 0)
     images = boards.observations(np.arange(4))
-    boards.step(np.full(4, 2), np.arange(4))
+    for _ in range(6):  # longer than any command is on its way
+        boards.step(np.full(4, 2), np.arange(4))
     assert images.std() > 10
+    assert (boards.simulator.tilt_rad[:, 1] > 0).all()
 
 
 def test_a_file_is_a_world_too(tmp_path):
