@@ -7,11 +7,13 @@ import torch
 from maze_policy import rl
 from maze_policy.boards import Boards
 from maze_policy.checkpoint import load_card, load_policy
-from maze_policy.config import NetworkConfig, RlConfig, WorldConfig
+from maze_policy.config import NetworkConfig, RlConfig
+from maze_policy.evaluate import evaluate
 from maze_policy.maze import load_maze
 from maze_policy.network import CnnLstm
 from maze_policy.rl import PpoTrainer
 from maze_policy.vector_environment import BoardsVecEnv
+from maze_policy.world import WorldConfig
 
 NETWORK = NetworkConfig(conv_channels=(4, 4, 4), features=16, n_l=16)
 
@@ -139,6 +141,50 @@ def test_same_seed_same_weights(tmp_path):
     assert not torch.equal(one, other)
 
 
+def test_settings_reach_the_library(tmp_path):
+    made = trainer(
+        tmp_path,
+        gamma=0.9,
+        gae_lambda=0.7,
+        clip=0.3,
+        entropy_weight=0.02,
+        value_weight=0.6,
+        gradient_norm=0.4,
+        epochs=2,
+        critic_units=8,
+    )
+    rollouts = made.ppo.rollout_buffer
+    assert (rollouts.gamma, rollouts.gae_lambda, rollouts.buffer_size, rollouts.n_envs) == (0.9, 0.7, 16, 4)
+    learning = made.ppo
+    assert (learning.gamma, learning.gae_lambda, learning.clip_range(1.0)) == (0.9, 0.7, 0.3)
+    assert (learning.ent_coef, learning.vf_coef, learning.max_grad_norm) == (0.02, 0.6, 0.4)
+    assert (learning.n_epochs, learning.batch_size) == (2, 2 * 16)
+    assert learning.policy.value_net.in_features == 8
+
+
+def test_the_policys_learning_rate_falls_and_the_critics_stays(tmp_path):
+    made, rates = trainer(tmp_path, learning_rate=0.01, critic_learning_rate=0.005), []
+    for _ in range(4):
+        made._iterate()
+        rates.append([group['lr'] for group in made.ppo.policy.optimizer.param_groups])
+    np.testing.assert_allclose(rates, [[0.01, 0.005], [0.0075, 0.005], [0.005, 0.005], [0.0025, 0.005]])
+
+
+def test_evaluations_play_trials_of_their_own_for_every_seed(tmp_path, monkeypatch):
+    seeds = {}
+
+    def noted(network, config, *world):
+        seeds[made.config.seed] = config.seed
+        return evaluate(network, config, *world)
+
+    monkeypatch.setattr(rl, 'evaluate', noted)
+    for seed in (3, 7):
+        made = trainer(tmp_path / str(seed), seed=seed)
+        made._evaluate()
+    assert seeds[3] != seeds[7]
+    assert all(evaluated != seed for seed, evaluated in seeds.items())
+
+
 def test_log_card_and_evaluations_count_the_episodes(tmp_path):
     made = trainer(
         tmp_path, iterations=50, episodes=8, evaluate_at=(4,)
@@ -178,6 +224,23 @@ def test_killed_training_goes_on_from_its_last_save(tmp_path, monkeypatch):
     resumed.run()
     assert [row['iteration'] for row in resumed.log] == list(range(7))
     assert resumed.log[-1]['frames'] == 6 * 64
+
+
+def test_a_resumed_training_plays_other_episodes(tmp_path):
+    starts, rings = [], []
+    for iterations in (0, 1, 1):
+        made = trainer(tmp_path, boards=32, minibatch_boards=16, any_ring=1.0, save_every=1)
+        assert made.iteration == iterations
+        starts.append(made.env.boards.simulator.position_m.copy())
+        made.env.reset()
+        rings.append(load_maze().ring(np.hypot(*made.env.boards.simulator.position_m.T)))
+        if not iterations:
+            made._evaluate()
+            made._iterate()
+            made._save()
+    for drawn in (starts, rings):
+        assert not np.array_equal(drawn[0], drawn[1])
+        np.testing.assert_array_equal(drawn[1], drawn[2])
 
 
 def test_resume_wants_the_same_settings_and_the_same_beginning(tmp_path):

@@ -13,11 +13,12 @@ from torch.nn import functional
 
 from maze_policy import train
 from maze_policy.checkpoint import load_card, load_policy
-from maze_policy.config import NetworkConfig, TrainConfig, WorldConfig
+from maze_policy.config import NetworkConfig, TrainConfig
+from maze_policy.evaluate import evaluate
 from maze_policy.maze import load_maze
 from maze_policy.parameters import fields_of
 from maze_policy.train import Trainer
-from maze_policy.world import load_world
+from maze_policy.world import WorldConfig, load_world
 
 VARIED = load_world('varied')
 NETWORK = NetworkConfig(conv_channels=(4, 4, 4), features=16, n_l=16)
@@ -132,6 +133,50 @@ def test_killed_training_goes_on_from_its_last_save(tmp_path):
     before = resumed.chunk
     resumed._learn_chunk(np.random.default_rng(0))
     assert before == resumed.chunk
+
+
+def test_a_resumed_training_plays_other_episodes(tmp_path):
+    starts = []
+    for chunks in (0, 1, 1):
+        made = trainer(tmp_path, evaluate_every=300)
+        assert made.chunk == chunks
+        starts.append(made.boards.simulator.position_m.copy())
+        if not chunks:
+            made.chunk = 1
+            made._save()
+    assert not np.array_equal(starts[0], starts[1])
+    np.testing.assert_array_equal(starts[1], starts[2])
+
+
+def test_what_is_solved_or_late_begins_anew_without_memory(tmp_path):
+    made = trainer(tmp_path, episode_s=5.0)
+    made.memory = (torch.ones(16, 16), torch.ones(16, 16))
+    made.boards.elapsed_s[:] = 4.9
+    made.boards.simulator.solved[3] = True
+    made.boards.elapsed_s[[8, 9]] = 5.0
+    before = made.boards.simulator.position_m.copy()
+    made._reset_ended(np.random.default_rng(0))
+    anew = [3, 8, 9]
+    assert np.flatnonzero((made.boards.simulator.position_m != before).any(axis=1)).tolist() == anew
+    assert np.flatnonzero(made.boards.elapsed_s == 0).tolist() == anew
+    for part in made.memory:
+        assert np.flatnonzero((part == 0).all(dim=1)).tolist() == anew
+        assert np.flatnonzero((part == 1).all(dim=1)).tolist() == [board for board in range(16) if board not in anew]
+
+
+def test_evaluations_play_trials_of_their_own_for_every_seed(tmp_path, monkeypatch):
+    seeds = {}
+
+    def noted(network, config, *world):
+        seeds[made.config.seed] = config.seed
+        return evaluate(network, config, *world)
+
+    monkeypatch.setattr(train, 'evaluate', noted)
+    for seed in (3, 7):
+        made = trainer(tmp_path / str(seed), seed=seed)
+        made._evaluate()
+    assert seeds[3] != seeds[7]
+    assert all(evaluated != seed for seed, evaluated in seeds.items())
 
 
 def test_resume_wants_the_same_config(tmp_path):
