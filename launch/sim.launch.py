@@ -29,7 +29,7 @@ ARGUMENTS = {
     'namespace': (NAMESPACE, 'namespace of all nodes'),
     'maze_file': ('', 'parameter file with another geometry than config/maze.yaml'),
     'params_file': ('', 'parameter file of your own; it wins over the shipped ones, an argument here over it'),
-    'checkpoint': ('', 'policy to play, NAME.safetensors; empty plays the shipped one'),
+    'checkpoint': ('', 'policy to play: NAME.safetensors, or the name of a shipped one; empty plays nominal'),
     'seed': ('', 'seed of the starting positions'),
     'episodes': ('', 'end after so many episodes; 0, the default, plays on'),
     'record': ('true', 'record into a bag: true or false'),

@@ -105,7 +105,11 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument('--seed', type=int, default=1, help='of the starting positions')
     parser.add_argument('--episodes', type=int, default=1, help='mazes to solve')
-    parser.add_argument('--checkpoint', default='', help='policy to play (default: the shipped one)')
+    parser.add_argument(
+        '--checkpoint',
+        default='',
+        help='policy to play: NAME.safetensors, or the name of a shipped one (default: nominal)',
+    )
     parser.add_argument('--domain-id', type=int, default=1 + os.getpid() % 100, help='ROS_DOMAIN_ID, 0 to 101')
     options = parser.parse_args(arguments)
     if options.episodes < 1:

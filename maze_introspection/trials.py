@@ -18,11 +18,11 @@ from maze_introspection.config import TrialsConfig
 from maze_introspection.recording import Recording, join
 from maze_policy.boards import Boards
 from maze_policy.checkpoint import load_policy
-from maze_policy.config import WorldConfig
 from maze_policy.maze import Maze, load_maze
 from maze_policy.policy import RecurrentPolicy, choose
 from maze_policy.share import checkpoint_path
 from maze_policy.topics import OBSERVATION
+from maze_policy.world import WorldConfig
 
 Image = npt.NDArray[np.uint8]
 APART_NS = 3_600_000_000_000  # stamps of one trial and the next are an hour apart, so that they never meet

@@ -10,22 +10,21 @@ import numpy as np
 import numpy.typing as npt
 
 from maze_policy.actions import next_tilt
-from maze_policy.config import OBSERVATION_PX, CameraConfig, PhysicsConfig, WorldConfig
+from maze_policy.config import OBSERVATION_PX, CameraConfig, PhysicsConfig
 from maze_policy.expert import Expert
 from maze_policy.maze import Maze
 from maze_policy.observation import observe
 from maze_policy.perspective import SCENE, Perspective
 from maze_policy.render import Renderer
-from maze_policy.simulator import COEFFICIENTS, Simulator
+from maze_policy.simulator import BALL_RADIUS, COEFFICIENTS, PERIOD, ROUNDING_S, Simulator
+from maze_policy.world import WorldConfig
 
 UInt8 = npt.NDArray[np.uint8]
 Int64 = npt.NDArray[np.int64]
 Float64 = npt.NDArray[np.float64]
 
-PERIOD = COEFFICIENTS.index('period_s')
 DRAWN = ('rolling_resistance', 'viscous_per_s', 'restitution', 'wall_friction', 'tilt_lag_s')
 LEAST_BLUR_PX = 0.2  # less cannot be seen
-ROUNDING_S = 1e-6  # of a minute added up from thirtieths of a second
 
 
 class View(Protocol):
@@ -74,7 +73,7 @@ class Boards:
         self.reset(self._all)
 
     def reseed(self, seed: int) -> None:
-        """Draw starts and worlds anew from this seed, from the next reset on."""
+        """Draw from here on by this seed: noise at once, starts and worlds from the next reset on."""
         self.simulator.reseed(int(np.random.SeedSequence(seed).generate_state(1)[0]))
         self._random = np.random.default_rng(seed)
 
@@ -89,7 +88,7 @@ class Boards:
         for column, name in enumerate(COEFFICIENTS):
             if name in DRAWN:
                 physics[which, column] = draw(name)
-        physics[which, COEFFICIENTS.index('ball_radius_m')] = self._maze.ball_radius_m * draw('ball_size')
+        physics[which, BALL_RADIUS] = self._maze.ball_radius_m * draw('ball_size')
         self._period_s[which] = 1 / draw('rate_hz')
         physics[which, PERIOD] = self._period_s[which]
         self._step_rad[which] = np.radians(draw('tilt_step_deg'))
@@ -126,7 +125,7 @@ class Boards:
         """What the policy sees of the boards `which`, shape (n, 84, 84)."""
         images = np.empty((which.size, OBSERVATION_PX, OBSERVATION_PX), np.uint8)
         simulator = self.simulator
-        ball_radius_m = simulator.coefficients[which, COEFFICIENTS.index('ball_radius_m')]
+        ball_radius_m = simulator.coefficients[which, BALL_RADIUS]
         self._view.draw(
             images, simulator.position_m[which], simulator.tilt_rad[which], ball_radius_m, self._scene[which]
         )

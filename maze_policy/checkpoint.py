@@ -14,9 +14,9 @@ import torch
 
 from maze_policy.config import NetworkConfig
 from maze_policy.network import CnnLstm
-from maze_policy.share import checkpoint_path
+from maze_policy.parameters import did_you_mean
+from maze_policy.share import CHECKPOINTS, checkpoint_path, policy_name
 
-NOMINAL = checkpoint_path('nominal')
 ENTRIES = ('network', 'sha256', 'card')
 
 
@@ -90,14 +90,16 @@ def provenance(path: str | Path | None) -> dict[str, Any]:
     """Which checkpoint another training began with: digest and card, for the card of what comes out."""
     path = checkpoint_path(path)
     description = _read_description(path.with_suffix('.json'))
-    return {'name': path.stem, 'sha256': description['sha256'], 'card': description['card']}
+    return {'name': policy_name(path), 'sha256': description['sha256'], 'card': description['card']}
 
 
 def _read_description(path: Path) -> dict[str, Any]:
     try:
         description: Any = json.loads(path.read_bytes())
     except OSError as error:
-        raise CheckpointError(f'want the description {path}, got {error.strerror}') from error
+        shipped = sorted(file.stem for file in CHECKPOINTS.glob('*.safetensors'))
+        hint = did_you_mean(path.stem, shipped) if path.parent == Path() else ''
+        raise CheckpointError(f'want the description {path}, got {error.strerror}{hint}') from error
     except ValueError as error:
         raise CheckpointError(f'{path}: want JSON, got {error}') from error
     if not isinstance(description, dict) or sorted(description) != sorted(ENTRIES):

@@ -10,7 +10,7 @@ from pathlib import Path
 from maze_policy.config import TRANSFER, EvaluateConfig, NetworkConfig, RlConfig, TrainConfig
 from maze_policy.maze import load_maze
 from maze_policy.parameters import MISSING_EXTRA, Config, add_options, from_options
-from maze_policy.share import checkpoint_path
+from maze_policy.share import checkpoint_path, policy_name
 from maze_policy.world import add_world_options, world_from_options
 
 STAGES: dict[str, type[Config]] = {'distil': TrainConfig, 'rl': RlConfig}
@@ -54,6 +54,8 @@ def main(arguments: list[str] | None = None) -> int:
     moved = commands.add_parser(
         'transfer',
         help='fine-tune several policies in another world with several seeds: success against episodes',
+        description='Fine-tune every policy of --init with every seed in the world of --profile, by recurrent PPO, and '
+        'write success and time against episodes of experience to transfer.csv. Started again, it goes on.',
         allow_abbrev=False,
     )
     moved.add_argument('--out', type=Path, required=True, help='folder for the runs and transfer.csv')
@@ -68,9 +70,16 @@ def main(arguments: list[str] | None = None) -> int:
     add_world_options(moved, 'real_like')
     moved.set_defaults(run=_transfer, **vars(TRANSFER))
 
-    trial = commands.add_parser('evaluate', help='success and times over many trials', allow_abbrev=False)
-    trial.add_argument('--checkpoint', help=f'{CHECKPOINT} (default: nominal)')
-    trial.add_argument('--expert', action='store_true', help='try the expert out, which sees the true state, instead')
+    trial = commands.add_parser(
+        'evaluate',
+        help='success and times over many trials',
+        description='Play many trials at once, each from anywhere in the outer ring, and print how many were solved, '
+        'in what time, and how long the ball was in each ring. The same options give the same trials.',
+        allow_abbrev=False,
+    )
+    player = trial.add_mutually_exclusive_group()
+    player.add_argument('--checkpoint', help=f'{CHECKPOINT} (default: nominal)')
+    player.add_argument('--expert', action='store_true', help='try the expert out, which sees the true state, instead')
     trial.add_argument('--out', type=Path, help='write the summary to this JSON file too')
     add_options(trial, EvaluateConfig)
     add_world_options(trial, 'nominal')
@@ -123,9 +132,11 @@ def _fine_tune(options: argparse.Namespace) -> None:
 def _transfer(options: argparse.Namespace) -> None:
     from maze_policy.transfer import transfer
 
-    starts = {start.stem: start for start in map(checkpoint_path, options.init)}
-    if len(starts) < len(options.init) or options.seeds < 1:
-        raise ValueError('want at least one seed, and checkpoints of different names')
+    starts = {policy_name(start): start for start in map(checkpoint_path, options.init)}
+    if len(starts) < len(options.init):
+        raise ValueError(f'--init wants policies of different names, got {", ".join(options.init)}')
+    if options.seeds < 1:
+        raise ValueError(f'--seeds wants 1 or more, got {options.seeds}')
     config, world = from_options(RlConfig, options), world_from_options(options)
     print(transfer(starts, config, options.seeds, load_maze(options.maze), world, options.out, progress=True))
 
@@ -135,9 +146,11 @@ def _evaluate(options: argparse.Namespace) -> None:
     from maze_policy.evaluate import evaluate
 
     config, world = from_options(EvaluateConfig, options), world_from_options(options)
+    if options.expert and not config.memory:
+        raise ValueError('--expert has no memory to take away; leave out --no-memory')
     if options.out:
         options.out.touch()  # not to be found out after the trials
-    network = None if options.expert else load_policy(options.checkpoint)
+    network = None if options.expert else load_policy(options.checkpoint, threads=1)
     evaluation = evaluate(network, config, load_maze(options.maze), world, progress=True)
     print(evaluation.text())
     if options.out:

@@ -2,32 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass
 
-from maze_policy.parameters import Config, fields_of, parameter
+from maze_policy.parameters import Config, parameter
 from maze_policy.topics import TAKEN_BY
 
 OBSERVATION_PX = 84  # side of the square observation, px
 # Brightness at the edge of the view changes by this much per rad of tilt: 24 % at 5 degrees.
 TILT_CUE_PER_RAD = 2.75
-ENGINES = ('planar', 'mujoco')
-VIEWS = ('flat', 'camera', 'perspective', 'mujoco')
-# What only a view with a camera somewhere can show.
-SCENE_ONLY = (
-    'ball_size',
-    'camera_distance_m',
-    'camera_offset_m',
-    'aim_offset_m',
-    'camera_turn_deg',
-    'zoom',
-    'brightness',
-    'light_gradient',
-    'tilt_cue_per_rad',
-    'floor',
-    'wall',
-    'ball',
-)
 
 
 @dataclass(frozen=True)
@@ -87,87 +69,6 @@ class NetworkConfig(Config):
     )
     n_l: int = parameter('LSTM channels', 128, low=1, high=4096)
     n_a: int = parameter('actions', 5, low=1, high=64)
-
-
-def _range(description: str, value: float, *, low: float | None = None, high: float | None = None) -> Any:
-    """A field of `WorldConfig`: by default always `value`."""
-    return parameter(description, (value, value), low=low, high=high)
-
-
-def _range_of(config: Any, name: str) -> Any:
-    """A range of what another config has as one number, with its unit, default and limits."""
-    about = {field.name: field.metadata for field in fields(config)}[name]
-    return _range(about['description'], getattr(config, name), low=about['low'], high=about['high'])
-
-
-@dataclass(frozen=True)
-class WorldConfig(Config):
-    """A world to play in. A pair of numbers is a range from which every board draws anew at every episode.
-
-    The profiles in `config/profiles/` are such worlds. Where a range is meant one number will do.
-    """
-
-    engine: str = parameter('physics: our planar simulator, or MuJoCo with a moving board', 'planar', choices=ENGINES)
-    view: str = parameter(
-        'flat: drawn from straight above; camera: the same through a 640 x 480 rgb8 image; perspective: by a camera '
-        'with a place, a light and walls of some height; mujoco: that by MuJoCo over EGL',
-        'flat',
-        choices=VIEWS,
-    )
-
-    rate_hz: tuple[float, ...] = _range_of(PhysicsConfig, 'rate_hz')
-    rate_jitter: float = parameter('each control period is longer or shorter by up to this share', 0.0, low=0, high=0.9)
-    latency_steps: tuple[int, ...] = parameter(
-        'delay from a frame to the board following the command, control steps', (0, 0), low=0, high=20
-    )
-    latency_jitter: float = parameter('share of the commands that take one step longer', 0.0, low=0.0, high=1.0)
-    missed_frames: tuple[float, ...] = _range(
-        'share of the frames that the policy does not get to see', 0.0, low=0.0, high=0.9
-    )
-
-    tilt_step_deg: tuple[float, ...] = _range_of(PhysicsConfig, 'tilt_step_deg')
-    tilt_lag_s: tuple[float, ...] = _range_of(PhysicsConfig, 'tilt_lag_s')
-    rolling_resistance: tuple[float, ...] = _range_of(PhysicsConfig, 'rolling_resistance')
-    viscous_per_s: tuple[float, ...] = _range_of(PhysicsConfig, 'viscous_per_s')
-    restitution: tuple[float, ...] = _range_of(PhysicsConfig, 'restitution')
-    wall_friction: tuple[float, ...] = _range_of(PhysicsConfig, 'wall_friction')
-    ball_size: tuple[float, ...] = _range("radius of the ball, by the maze's", 1.0, low=0.5, high=1.3)
-
-    noise_levels: tuple[float, ...] = _range('standard deviation of the pixel noise, grey levels', 0, low=0, high=50)
-    blur_px: tuple[float, ...] = _range('standard deviation of the blur, px of the observation', 0, low=0, high=5)
-    camera_distance_m: tuple[float, ...] = _range_of(CameraConfig, 'distance_m')
-    camera_offset_m: tuple[float, ...] = _range('camera beside the axis, in x and in y, m', 0.0, low=-0.5, high=0.5)
-    aim_offset_m: tuple[float, ...] = _range(
-        'what the camera looks at beside the centre, in x and in y, m', 0.0, low=-0.1, high=0.1
-    )
-    camera_turn_deg: tuple[float, ...] = _range('camera turned about its axis, deg', 0.0, low=-180, high=180)
-    zoom: tuple[float, ...] = _range('size of the maze in the image, by the nominal', 1.0, low=0.2, high=5.0)
-    brightness: tuple[float, ...] = _range('factor on all grey levels', 1.0, low=0.0, high=5.0)
-    light_gradient: tuple[float, ...] = _range(
-        'change of the light from the middle to the edge of the view, in x and in y', 0.0, low=-1.0, high=1.0
-    )
-    tilt_cue_per_rad: tuple[float, ...] = _range(
-        'how much brighter the edge of the view gets per tilt, 1/rad', TILT_CUE_PER_RAD, low=0.0, high=20.0
-    )
-    floor: tuple[float, ...] = _range('factor on the grey level of the floor', 1.0, low=0.0, high=5.0)
-    wall: tuple[float, ...] = _range('factor on the grey level of the walls', 1.0, low=0.0, high=5.0)
-    ball: tuple[float, ...] = _range('factor on the grey level of the ball', 1.0, low=0.0, high=10.0)
-
-    def __post_init__(self) -> None:
-        for field, kind in fields_of(type(self)):
-            value = getattr(self, field.name)
-            if kind in (tuple[int, ...], tuple[float, ...]):
-                pair = tuple(value) if isinstance(value, (list, tuple)) else (value,)
-                object.__setattr__(self, field.name, pair * 2 if len(pair) == 1 else pair)
-        super().__post_init__()
-        for name, value in vars(self).items():
-            if isinstance(value, tuple) and (len(value) != 2 or value[0] > value[1]):
-                raise ValueError(f'{name} wants one number, or two of which the first is not larger, got {list(value)}')
-        if self.view in ('flat', 'camera'):
-            default = {field.name: field.default for field in fields(self)}
-            changed = [name for name in SCENE_ONLY if getattr(self, name) != default[name]]
-            if changed:
-                raise ValueError(f'the {self.view} view cannot show {", ".join(changed)}; use view perspective')
 
 
 @dataclass(frozen=True)
@@ -237,7 +138,7 @@ class RlConfig(Config):
     episodes: int = parameter('stop after this many episodes of experience; 0 goes by the iterations alone', 0, low=0)
     boards: int = parameter('boards played side by side', 256, low=1, high=4096)
     rollout_steps: int = parameter(
-        'control steps per rollout, and steps that a gradient reaches back', 64, low=1, high=1024
+        'control steps per rollout, and steps that a gradient reaches back', 64, low=2, high=1024
     )
     minibatch_boards: int = parameter('boards per gradient step', 64, low=1, high=4096)
     epochs: int = parameter('times each rollout is learnt from', 3, low=1, high=100)
@@ -307,7 +208,9 @@ class SimulatorNodeConfig(NodeConfig):
 class PolicyNodeConfig(NodeConfig):
     """The node that plays a recurrent policy."""
 
-    checkpoint: str = parameter('policy to play; empty plays the shipped one', '')
+    checkpoint: str = parameter(
+        'policy to play: NAME.safetensors, or the name of a shipped one; empty plays nominal', ''
+    )
     camera_reliable: bool = parameter('subscribe reliably to the camera; false for a best-effort camera driver', True)
     max_age_s: float = parameter(
         'a frame older (or newer) than this never reaches the LSTM, s', 0.1, low=0.001, high=10.0

@@ -15,10 +15,11 @@ from gymnasium import spaces
 
 from maze_policy.actions import ACTIONS
 from maze_policy.boards import Boards
-from maze_policy.config import OBSERVATION_PX, CameraConfig, WorldConfig
+from maze_policy.config import OBSERVATION_PX, CameraConfig
 from maze_policy.expert import Route
 from maze_policy.maze import Maze, load_maze
 from maze_policy.render import Renderer
+from maze_policy.world import WorldConfig
 
 ENVIRONMENT = 'maze_introspection/CircularMaze-v0'
 TIME_LIMIT_S = 60.0

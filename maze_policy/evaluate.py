@@ -11,9 +11,10 @@ import torch
 from tqdm import tqdm
 
 from maze_policy.boards import Boards
-from maze_policy.config import EvaluateConfig, WorldConfig
+from maze_policy.config import EvaluateConfig
 from maze_policy.maze import Maze
 from maze_policy.network import CnnLstm
+from maze_policy.world import WorldConfig
 
 Float64 = npt.NDArray[np.float64]
 

@@ -15,7 +15,7 @@ from numba import njit, types
 from maze_policy.config import PhysicsConfig
 from maze_policy.maze import Maze
 from maze_policy.mujoco_model import BALL_KG, BOX_M, WALL_HEIGHT_M, mjcf, wall_pieces
-from maze_policy.simulator import ROLLING, Simulator
+from maze_policy.simulator import BALL_RADIUS, PERIOD, ROLLING, Simulator
 
 Float64 = npt.NDArray[np.float64]
 Int64 = npt.NDArray[np.int64]
@@ -69,13 +69,13 @@ class MujocoSimulator(Simulator):
         self._unseen[boards] = 0.0
 
     def _advance(self, boards: Int64, command_rad: Float64) -> None:
-        radius_m = self.coefficients[boards, 6]
+        radius_m = self.coefficients[boards, BALL_RADIUS]
         if radius_m.size and radius_m.max() > self._largest_m:
             raise ValueError(
                 f'want balls that pass the openings, radius at most {self._largest_m} m, got {radius_m.max()}'
             )
         for board in boards:
-            period_s = self.coefficients[board, 7]
+            period_s = self.coefficients[board, PERIOD]
             substeps = max(round(period_s / STEP_S), 1)
             self._model.opt.timestep = period_s / substeps
             _play(

@@ -110,7 +110,7 @@ def add_options(parser: argparse._ActionsContainer, config: type[Config], *, def
         elif kind in ELEMENT:
             settings |= {'type': ELEMENT[kind], 'choices': field.metadata['choices']}
             if kind is not ELEMENT[kind]:
-                settings['nargs'] = '*'
+                settings['nargs'] = '*' if defaults else '+'
         parser.add_argument(option, help=text.replace('%', '%%').replace('%%(default)s', '%(default)s'), **settings)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -138,7 +137,7 @@ class PolicyNode(BaseNode):
 def _load(checkpoint: str) -> RecurrentPolicy:
     from maze_policy.checkpoint import load_policy  # torch takes seconds to import: not for a policy that is given
 
-    policy: RecurrentPolicy = load_policy(Path(checkpoint) if checkpoint else None, threads=1)
+    policy: RecurrentPolicy = load_policy(checkpoint or None, threads=1)
     return policy
 
 

@@ -18,13 +18,14 @@ from tqdm import tqdm
 
 from maze_policy import checkpoint
 from maze_policy.boards import Boards
-from maze_policy.config import EvaluateConfig, RlConfig, WorldConfig
+from maze_policy.config import EvaluateConfig, RlConfig
 from maze_policy.evaluate import evaluate
 from maze_policy.maze import Maze
 from maze_policy.network import CnnLstm
 from maze_policy.ppo import Ppo, PpoPolicy
 from maze_policy.resume import load_state, save_state, write_log
 from maze_policy.vector_environment import BoardsVecEnv
+from maze_policy.world import WorldConfig
 
 EVALUATION_LIMIT_S = 60.0
 COLUMNS = (
@@ -50,10 +51,10 @@ COLUMNS = (
 class PpoTrainer:
     """Everything that fine-tuning changes; `run` goes on from wherever it stands.
 
-    An iteration plays `rollout_steps` on all boards and learns from them. Its randomness comes from (seed, number of
-    the iteration) alone. A killed training that is started again in the same folder goes on from the last save with the
-    same weights, optimizer and log; the episodes under way are lost, so its result differs a little from that of an
-    undisturbed run.
+    An iteration plays `rollout_steps` on all boards and learns from them. What is drawn for it comes from (seed, number
+    of the iteration) alone; the boards draw from (seed, number of the iteration with which this process began). A
+    killed training that is started again in the same folder goes on from the last save with the same weights, optimizer
+    and log; the episodes under way are lost, so its result differs a little from that of an undisturbed run.
 
     Attributes:
         network: the policy; its weights change.
@@ -184,7 +185,8 @@ class PpoTrainer:
         config = EvaluateConfig(
             count=self.config.evaluate_count, seed=self.config.seed + 1, time_limit_s=EVALUATION_LIMIT_S
         )
-        self.results = evaluate(self.network, config, self.maze, self.world).summary()
+        summary = evaluate(self.network, config, self.maze, self.world).summary()
+        self.results = {'evaluation': config.as_dict(), **summary}
         time_s = self.results['time_s']
         return {'success': self.results['success'], 'mean_s': time_s['mean'], 'median_s': time_s['median']}
 

@@ -37,3 +37,8 @@ def checkpoint_path(name: str | Path | None = None) -> Path:
     """The weights of a policy that ships with the package, by its name (without: nominal), or the path as it is."""
     shipped = CHECKPOINTS / f'{name or "nominal"}.safetensors'
     return shipped if shipped.exists() else Path(name or shipped)
+
+
+def policy_name(path: Path) -> str:
+    """What to call a policy: its file's name, or its folder's where a training has called the file `policy`."""
+    return path.absolute().parent.name if path.stem == 'policy' else path.stem

@@ -28,6 +28,8 @@ COEFFICIENTS = (
     'ball_radius_m',
     'period_s',
 )
+ROUNDING_S = 1e-6  # of a minute added up from thirtieths of a second
+BALL_RADIUS, PERIOD = COEFFICIENTS.index('ball_radius_m'), COEFFICIENTS.index('period_s')
 
 
 class Simulator:

@@ -14,7 +14,7 @@ from maze_policy.base_node import BaseNode, declare, refuse_unknown_parameters, 
 from maze_policy.config import CameraConfig, PhysicsConfig, SimulatorNodeConfig
 from maze_policy.maze import Maze, load_maze
 from maze_policy.render import Renderer
-from maze_policy.simulator import Simulator
+from maze_policy.simulator import ROUNDING_S, Simulator
 
 LEVEL: Any = np.zeros(2)
 
@@ -94,7 +94,7 @@ class SimulatorNode(BaseNode):
         self._elapsed_s += 1.0 / self._physics.rate_hz
         self._show()
         solved = bool(self._simulator.solved[0])
-        if solved or self._elapsed_s > self._config.time_limit_s:
+        if solved or self._elapsed_s > self._config.time_limit_s - ROUNDING_S:
             self._solved_after_s.append(self._elapsed_s if solved else None)
             what = f'solved in {self._elapsed_s:.1f} s' if solved else f'not solved in {self._config.time_limit_s:g} s'
             self.get_logger().info(f'episode {len(self._solved_after_s)}: {what}')

@@ -19,11 +19,12 @@ from tqdm import tqdm
 from maze_policy import checkpoint
 from maze_policy.actions import ACTIONS
 from maze_policy.boards import Boards
-from maze_policy.config import EvaluateConfig, NetworkConfig, TrainConfig, WorldConfig
+from maze_policy.config import EvaluateConfig, NetworkConfig, TrainConfig
 from maze_policy.evaluate import evaluate
 from maze_policy.maze import Maze
 from maze_policy.network import CnnLstm, Memory
 from maze_policy.resume import load_state, save_state, write_log
+from maze_policy.world import WorldConfig
 
 SPEED_SCALE_M_S = 0.15  # the state is learnt in units of about 1
 LATENCY_SCALE_STEPS = 4.0
@@ -54,9 +55,10 @@ class Chunk:
 class Trainer:
     """Everything that training changes; `run` goes on from wherever it stands.
 
-    The randomness of a chunk comes from (seed, number of the chunk) alone. A killed training that is started again in
-    the same folder goes on from the last save with the same weights, optimizer and log; what it does not have back are
-    the kept chunks and the episodes under way, so its result differs a little from that of an undisturbed run.
+    What is drawn for a chunk comes from (seed, number of the chunk) alone; the boards draw from (seed, number of the
+    chunk with which this process began). A killed training that is started again in the same folder goes on from the
+    last save with the same weights, optimizer and log; what it does not have back are the kept chunks and the episodes
+    under way, so its result differs a little from that of an undisturbed run.
     """
 
     def __init__(
@@ -204,7 +206,8 @@ class Trainer:
         config = EvaluateConfig(
             count=self.config.evaluate_count, seed=self.config.seed + 1, time_limit_s=EVALUATION_LIMIT_S
         )
-        self.results = evaluate(self.network, config, self.maze, self.world).summary()
+        summary = evaluate(self.network, config, self.maze, self.world).summary()
+        self.results = {'evaluation': config.as_dict(), **summary}
         return {'success': self.results['success'], 'median_s': self.results['time_s']['median']}
 
     @property
@@ -214,7 +217,8 @@ class Trainer:
     def _settings(self) -> dict[str, Any]:
         """Everything that must stay the same for a training to go on."""
         parts = (self.config, self.network.config, self.maze, self.world)
-        return {name: value for part in parts for name, value in part.as_dict().items()}
+        settings = {name: value for part in parts for name, value in part.as_dict().items()}
+        return settings | {'begun_with': self.begun_with and self.begun_with['sha256']}
 
     def card(self) -> dict[str, Any]:
         """How the weights came about, for the checkpoint."""

@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from maze_policy import checkpoint
-from maze_policy.config import RlConfig, WorldConfig
+from maze_policy.config import RlConfig
 from maze_policy.maze import Maze
 from maze_policy.rl import PpoTrainer
+from maze_policy.world import WorldConfig
 
 COLUMNS = ('start', 'seed', 'iteration', 'episodes', 'frames', 'success', 'mean_s', 'median_s')
 

@@ -6,12 +6,16 @@ import pytest
 import safetensors.torch
 import torch
 
-from maze_policy import checkpoint
 from maze_policy.checkpoint import CheckpointError, load_card, load_policy, save
-from maze_policy.config import NetworkConfig
+from maze_policy.config import EvaluateConfig, NetworkConfig
+from maze_policy.evaluate import evaluate
+from maze_policy.maze import Maze, load_maze
 from maze_policy.network import CnnLstm
+from maze_policy.share import CHECKPOINTS, checkpoint_path
+from maze_policy.world import WorldConfig, load_world
 
 torch.set_num_threads(1)
+SHIPPED = sorted(path.stem for path in CHECKPOINTS.glob('*.safetensors'))
 SMALL = NetworkConfig(conv_channels=(2, 2, 2), features=8, n_l=8)
 
 
@@ -44,11 +48,47 @@ def test_loads_what_was_saved(path):
     assert load_card(path) == {'seed': 0}
 
 
-def test_ships_a_nominal_policy_with_its_card():
-    policy = load_policy()
-    assert (policy.n_l, policy.n_a) == (128, 5)
-    assert load_card()['results']['success'] >= 0.97
-    assert checkpoint.NOMINAL.stat().st_size + checkpoint.NOMINAL.with_suffix('.json').stat().st_size < 3_000_000
+def test_the_shipped_policies():
+    assert SHIPPED == ['distilled', 'nominal', 'robust', 'robust_finetuned', 'sparse']
+
+
+@pytest.mark.parametrize('name', SHIPPED)
+def test_every_shipped_policy_is_small_and_says_how_it_came_about(name):
+    path = checkpoint_path(name)
+    assert path.stat().st_size < 3e6
+    assert load_policy(name).n_a == 5
+    card = load_card(name)
+    assert card['frames'] > 0
+    assert card['train']['seed'] >= 0
+    assert card['method']
+    assert card['results']['count'] >= 50
+    assert card['results']['success'] >= 0.9
+    assert Maze.from_dict(card['maze']) == load_maze()
+    assert path.with_suffix('.csv').exists()
+
+
+@pytest.mark.parametrize('name', [name for name in SHIPPED if name != 'distilled'])
+def test_a_policy_that_began_with_another_says_with_which(name):
+    """Down to the first: every one of them began with what imitates the expert alone."""
+    ancestor = load_card(name)['begun_with']
+    digests = []
+    while ancestor:
+        digests.append(ancestor['sha256'])
+        ancestor = ancestor['card'].get('begun_with')
+    assert digests[-1] == hashlib.sha256(checkpoint_path('distilled').read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ('name', 'profile'),
+    [('nominal', 'nominal'), ('robust', 'randomised'), ('robust_finetuned', 'real_like'), ('sparse', 'nominal')],
+)
+def test_a_policy_was_trained_in_its_world_and_solves_it(name, profile):
+    """A few trials; the numbers are those of docs/results.md."""
+    world = load_world(profile)
+    trained = WorldConfig.from_dict(load_card(name)['world'])
+    assert trained == load_world('varied' if profile == 'nominal' else profile)
+    evaluation = evaluate(load_policy(name), EvaluateConfig(count=10, seed=21, time_limit_s=45.0), load_maze(), world)
+    assert evaluation.solved.mean() >= 0.9
 
 
 def test_every_flipped_byte_is_found_before_anything_parses_it(path, monkeypatch):

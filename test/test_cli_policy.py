@@ -3,8 +3,8 @@ import json
 import pytest
 import torch
 
-from maze_policy.checkpoint import NOMINAL
 from maze_policy.cli import main
+from maze_policy.share import checkpoint_path
 from maze_policy.world import load_world
 
 torch.set_num_threads(1)
@@ -48,6 +48,9 @@ def test_the_expert_can_be_tried_out_too(tmp_path):
         (['evaluate', '--profile', 'nominaal'], "did you mean 'nominal'?"),
         (['evaluate', '--latency-steps', '3', '2'], 'latency_steps wants one number, or two'),
         (['evaluate', '--zoom', '1.1'], 'the flat view cannot show zoom; use view perspective'),
+        (['evaluate', '--checkpoint', 'robus'], "did you mean 'robust'?"),
+        (['evaluate', '--expert', '--no-memory'], '--expert has no memory to take away'),
+        (['transfer', '--out', 'unused', '--seeds', '0'], '--seeds wants 1 or more, got 0'),
         (['evaluate', '--count', '0'], 'count wants 1 to 100000, got 0'),
         (['--maze', 'nothing.yaml', 'evaluate'], 'nothing.yaml'),
         (['train', '--out', '/dev/null/folder'], '/dev/null/folder'),
@@ -62,10 +65,10 @@ def test_bad_input_is_said_in_one_line(arguments, message, capsys):
 
 
 def test_damaged_checkpoint_is_refused(tmp_path, capsys):
-    weights = bytearray(NOMINAL.read_bytes())
+    weights = bytearray(checkpoint_path().read_bytes())
     weights[-1] ^= 1
     (tmp_path / 'bad.safetensors').write_bytes(weights)
-    (tmp_path / 'bad.json').write_bytes(NOMINAL.with_suffix('.json').read_bytes())
+    (tmp_path / 'bad.json').write_bytes(checkpoint_path().with_suffix('.json').read_bytes())
     assert main(['evaluate', '--checkpoint', str(tmp_path / 'bad.safetensors')]) == 2
     assert 'the file is damaged' in capsys.readouterr().err
 
@@ -93,6 +96,6 @@ def test_each_stage_of_training_has_its_own_options(capsys):
 
 def test_a_shipped_policy_goes_by_its_name(tmp_path):
     out = tmp_path / 'summary.json'
-    for checkpoint in ('nominal', str(NOMINAL)):
+    for checkpoint in ('nominal', str(checkpoint_path())):
         words = ['evaluate', '--checkpoint', checkpoint, '--count', '1', '--time-limit-s', '1', '--out', str(out)]
         assert main(words) == 0

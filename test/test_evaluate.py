@@ -3,10 +3,11 @@ import pytest
 import torch
 
 from maze_policy.checkpoint import load_policy
-from maze_policy.config import EvaluateConfig, NetworkConfig, WorldConfig
+from maze_policy.config import EvaluateConfig, NetworkConfig
 from maze_policy.evaluate import Evaluation, evaluate
 from maze_policy.maze import load_maze
 from maze_policy.network import CnnLstm
+from maze_policy.world import WorldConfig
 
 torch.set_num_threads(1)
 MAZE = load_maze()

@@ -6,9 +6,10 @@ import pytest
 
 from maze_policy.actions import next_tilt
 from maze_policy.boards import Boards
-from maze_policy.config import PhysicsConfig, WorldConfig
+from maze_policy.config import PhysicsConfig
 from maze_policy.expert import Expert, Route
 from maze_policy.maze import Maze, load_maze
+from maze_policy.world import WorldConfig
 
 MAZE, PHYSICS = load_maze(), PhysicsConfig()
 STEP_RAD = math.radians(PHYSICS.tilt_step_deg)

@@ -300,12 +300,12 @@ def test_a_bad_checkpoint_ends_with_one_clear_line(domain, tmp_path, make, says)
 
 
 def copy_with_flipped_byte(folder):
-    from maze_policy.checkpoint import NOMINAL
+    from maze_policy.share import checkpoint_path
 
-    weights = bytearray(NOMINAL.read_bytes())
+    weights = bytearray(checkpoint_path().read_bytes())
     weights[len(weights) // 2] ^= 1
     (folder / 'mine.safetensors').write_bytes(weights)
-    (folder / 'mine.json').write_text(json.dumps(json.loads(NOMINAL.with_suffix('.json').read_text())))
+    (folder / 'mine.json').write_text(json.dumps(json.loads(checkpoint_path().with_suffix('.json').read_text())))
 
 
 @pytest.mark.parametrize('reset', [False, True])

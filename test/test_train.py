@@ -213,6 +213,8 @@ def test_a_training_begins_with_the_weights_it_is_given_and_says_which(tmp_path)
     begun_with = load_card(tmp_path / 'second' / 'policy.safetensors')['begun_with']
     assert begun_with['sha256'] == hashlib.sha256(init.read_bytes()).hexdigest()
     assert begun_with['card'] == load_card(init)
+    with pytest.raises(ValueError, match=r"begun with other settings.*'begun_with': \('[0-9a-f]{64}', None\)"):
+        trainer(tmp_path / 'second', chunks=1, learning_rate=0.0, evaluate_count=1)
     with pytest.raises(ValueError, match=r'wants NetworkConfig.*to go on from, got NetworkConfig'):
         Trainer(config(), NetworkConfig(n_l=32), load_maze(), VARIED, tmp_path / 'third', init=init)
 

@@ -5,11 +5,11 @@ import torch
 
 from maze_policy import checkpoint, rl
 from maze_policy.cli import main
-from maze_policy.config import NetworkConfig, RlConfig, WorldConfig
+from maze_policy.config import NetworkConfig, RlConfig
 from maze_policy.maze import load_maze
 from maze_policy.network import CnnLstm
 from maze_policy.transfer import COLUMNS, transfer
-from maze_policy.world import load_world
+from maze_policy.world import WorldConfig, load_world
 
 torch.set_num_threads(1)
 CONFIG = RlConfig(
@@ -73,4 +73,4 @@ def test_the_command_moves_to_the_robot_like_world(starts, tmp_path, capsys):
 def test_two_starts_of_one_name_are_refused(starts, tmp_path, capsys):
     words = ['transfer', '--out', str(tmp_path), '--init', str(starts['plain']), str(starts['plain'])]
     assert main(words) == 2
-    assert 'checkpoints of different names' in capsys.readouterr().err
+    assert '--init wants policies of different names' in capsys.readouterr().err

@@ -84,6 +84,12 @@ def test_a_bad_world_is_refused_with_its_file(tmp_path, text, message):
     assert 'bad.yaml' in str(caught.value)
 
 
+def test_a_bad_change_is_not_blamed_on_the_file():
+    with pytest.raises(ValueError, match='rate_hz wants one number, or two') as caught:
+        load_world('nominal', {'rate_hz': (1.0, 2.0, 3.0)})
+    assert 'yaml' not in str(caught.value)
+
+
 def test_a_misspelt_profile_is_said():
     with pytest.raises(ValueError, match=r"want a profile or a YAML file, got randomized.*did you mean 'randomised'"):
         load_world('randomized')

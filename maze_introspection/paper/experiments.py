@@ -10,10 +10,9 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from maze_policy.config import WorldConfig
 from maze_policy.maze import load_maze
 from maze_policy.share import CHECKPOINTS
-from maze_policy.world import load_world
+from maze_policy.world import WorldConfig, load_world
 
 Value = str | int
 
