@@ -133,14 +133,14 @@ FAMILIES = (
     ),
     Family(
         'memoryless',
-        f'{_EVALUATE} --count 100 --no-memory',
+        f'{_EVALUATE} --count 50 --no-memory',
         {('checkpoint', 'world'): PAIRS, ('seed',): _each(EVALUATION_SEEDS)},
     ),
     Family(
         'latency',
         f'{_EVALUATE} --count 200 --view {{view}} --latency-steps {{latency}}',
         {
-            ('checkpoint', 'view'): [('nominal', 'flat'), ('robust', 'flat'), ('robust', 'perspective')],
+            ('checkpoint', 'view'): [('nominal', 'flat'), ('robust', 'flat')],
             ('world',): _each(('nominal',)),
             ('latency',): _each(range(6)),
             ('seed',): _each(EVALUATION_SEEDS),
