@@ -44,7 +44,8 @@ def said_for(file, node):
 
 
 def test_these_are_all_files():
-    assert {file.name for file in CONFIG.iterdir()} == {'maze.yaml', 'sim.yaml', 'record.yaml', 'fastdds.xml'}
+    expected = {'maze.yaml', 'sim.yaml', 'record.yaml', 'fastdds.xml', 'profiles'}
+    assert {file.name for file in CONFIG.iterdir()} == expected
 
 
 @pytest.mark.parametrize('namespace', ['/maze', '/lab/left'])

@@ -135,7 +135,9 @@ def test_the_report_keeps_numbers_draws_pictures_and_fills_the_document(out, doc
     assert {'offsets.png', 'latency.png'} < set(pictures)
     assert max(pictures.values()) < 200_000
     text = (docs / 'results.md').read_text()
-    assert '*Not measured yet: nominal in nominal, robust in nominal' in text  # seeds 2 and 3 are not there
+    assert (
+        '*Not measured yet: distilled in nominal, nominal in nominal, robust in nominal' in text
+    )  # seeds 2 and 3 are not there
     before = {path: path.read_bytes() for path in docs.rglob('*') if path.is_file()}
     report(TINY, EXPERIMENTS, tmp_path / 'nothing done here', tmp_path / 'no transfer', docs)
     assert {path: path.read_bytes() for path in docs.rglob('*') if path.is_file()} == before
@@ -176,7 +178,9 @@ def test_tables_by_hand():
     assert made['sparsity'].count(' in ') == len(PAIRS)  # all of them named as not measured
     assert '`maze-policy evaluate --checkpoint CHECKPOINT' in made['worlds']
     del rows['worlds'][1]
-    assert 'Not measured yet: nominal in nominal' in tables(rows, FAMILIES, [])['memory']  # two seeds are not three
+    assert (
+        'Not measured yet: distilled in nominal, nominal in nominal' in tables(rows, FAMILIES, [])['memory']
+    )  # two seeds are not three
 
 
 def test_a_transfer_becomes_a_table_and_a_picture(docs, tmp_path):
@@ -214,7 +218,7 @@ def test_a_document_with_other_parts_is_not_filled():
 def test_the_command_says_what_is_missing(tmp_path, monkeypatch, capsys, docs):
     words = ['results', '--out', str(tmp_path / 'out')]
     assert main([*words, '--docs', str(docs), '--only', 'nothing/*']) == 2
-    assert 'to match some of trials/nominal-nominal-1' in capsys.readouterr().err
+    assert 'to match some of trials/distilled-nominal-1' in capsys.readouterr().err
     monkeypatch.setattr('maze_introspection.paper.experiments.CHECKPOINTS', Path('nowhere'))
     assert main([*words, '--docs', str(docs), '--only', 'trials/sparse-*']) == 1
     said = capsys.readouterr()

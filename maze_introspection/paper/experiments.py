@@ -138,11 +138,11 @@ FAMILIES = (
     ),
     Family(
         'latency',
-        f'{_EVALUATE} --count 200 --view {{view}} --latency-steps {{latency}}',
+        f'{_EVALUATE} --count 100 --view {{view}} --latency-steps {{latency}}',
         {
             ('checkpoint', 'view'): [('nominal', 'flat'), ('robust', 'flat')],
             ('world',): _each(('nominal',)),
-            ('latency',): _each(range(6)),
+            ('latency',): _each(range(5)),
             ('seed',): _each(EVALUATION_SEEDS),
         },
     ),
