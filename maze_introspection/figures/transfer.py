@@ -30,5 +30,5 @@ def transfer(rows: Sequence[Mapping[str, Any]]) -> Figure:
         axes.set(xlabel='episodes of fine-tuning', ylabel=label)
         axes.set_ylim(bottom=0)
     if rows:
-        left.legend(loc='lower right')
+        left.legend(loc='center right')
     return figure
