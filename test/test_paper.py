@@ -131,7 +131,7 @@ def test_the_report_keeps_numbers_draws_pictures_and_fills_the_document(out, doc
         assert kept['results'] == [result(experiment, out)]
         assert len(text) < 10_000  # 186 of these go into git
     pictures = {path.name: path.stat().st_size for path in (docs / 'pictures').iterdir()}
-    assert {f'nominal_in_nominal_figure{number}.png' for number in range(2, 7)} < set(pictures)
+    assert {f'distilled_in_nominal_figure{number}.png' for number in range(2, 7)} < set(pictures)
     assert {'offsets.png', 'latency.png'} < set(pictures)
     assert max(pictures.values()) < 200_000
     text = (docs / 'results.md').read_text()
