@@ -186,6 +186,12 @@ class Boards:
         cv2.add(image, noise, dst=image, dtype=cv2.CV_8U)
 
 
+def starting_rings(maze: Maze, count: int, any_ring: float, random: np.random.Generator) -> Int64:
+    """Rings for `count` episodes to start in, shape (count,): a share in any ring, the others in the outermost."""
+    anywhere = random.random(count) < any_ring
+    return np.where(anywhere, random.integers(1, maze.rings + 1, count), maze.rings)
+
+
 class _FromAbove:
     """The flat views: a camera so far above that only place and light change."""
 

@@ -28,6 +28,13 @@ SOLVED_REWARD = 5.0
 
 _BOARD = np.arange(1)
 
+Float64 = npt.NDArray[np.float64]
+
+
+def reward(before_m: Float64, after_m: Float64, solved: npt.NDArray[np.bool_], maze: Maze) -> Float64:
+    """What one step earns each board, shape (count,), from its way to the centre before and after, m."""
+    return (before_m - after_m) / maze.rim_radius_m + STEP_REWARD + SOLVED_REWARD * solved
+
 
 class CircularMazeEnv(gymnasium.Env[npt.NDArray[np.uint8], np.int64]):
     """Roll the ball from the outer ring to the centre by tilting the board.
@@ -73,10 +80,10 @@ class CircularMazeEnv(gymnasium.Env[npt.NDArray[np.uint8], np.int64]):
         """Play one action for one control period."""
         before_m = self._to_go_m()
         self._boards.step(np.array([action]), _BOARD)
+        earned = reward(before_m, self._to_go_m(), self._boards.simulator.solved, self._maze)
         solved = bool(self._boards.simulator.solved[0])
-        reward = (before_m - self._to_go_m()) / self._maze.rim_radius_m + STEP_REWARD + SOLVED_REWARD * solved
         late = bool(self._boards.late(TIME_LIMIT_S)[0])
-        return self._observation(), reward, solved, late and not solved, self._info()
+        return self._observation(), float(earned[0]), solved, late and not solved, self._info()
 
     def render(self) -> npt.NDArray[np.uint8] | None:
         """What the overhead camera sees: rgb8, 480 x 640; None without a render mode."""
@@ -89,8 +96,8 @@ class CircularMazeEnv(gymnasium.Env[npt.NDArray[np.uint8], np.int64]):
         observation: npt.NDArray[np.uint8] = self._boards.observations(_BOARD)[0]
         return observation
 
-    def _to_go_m(self) -> float:
-        return float(self._route.to_go_m(self._boards.simulator.position_m)[0])
+    def _to_go_m(self) -> Float64:
+        return self._route.to_go_m(self._boards.simulator.position_m)
 
     def _info(self) -> dict[str, Any]:
         simulator = self._boards.simulator

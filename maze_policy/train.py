@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from maze_policy import checkpoint
 from maze_policy.actions import ACTIONS
-from maze_policy.boards import Boards
+from maze_policy.boards import Boards, starting_rings
 from maze_policy.config import EvaluateConfig, NetworkConfig, TrainConfig
 from maze_policy.evaluate import evaluate
 from maze_policy.maze import Maze
@@ -145,9 +145,7 @@ class Trainer:
     def _reset_ended(self, random: np.random.Generator) -> None:
         """New episodes on the boards that are done; only between chunks, so that no chunk spans two episodes."""
         ended = np.flatnonzero(self.boards.simulator.solved | self.boards.late(self.config.episode_s))
-        any_ring = random.random(ended.size) < self.config.any_ring
-        ring = np.where(any_ring, random.integers(1, self.maze.rings + 1, ended.size), self.maze.rings)
-        self.boards.reset(ended, ring)
+        self.boards.reset(ended, starting_rings(self.maze, ended.size, self.config.any_ring, random))
         for part in self.memory:
             part[ended] = 0.0
 

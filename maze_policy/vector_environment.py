@@ -11,8 +11,8 @@ from gymnasium import spaces
 from stable_baselines3.common.vec_env import VecEnv
 
 from maze_policy.actions import ACTIONS
-from maze_policy.boards import Boards
-from maze_policy.environment import SOLVED_REWARD, STEP_REWARD
+from maze_policy.boards import Boards, starting_rings
+from maze_policy.environment import reward
 from maze_policy.expert import Route
 from maze_policy.maze import Maze
 
@@ -88,10 +88,9 @@ class BoardsVecEnv(VecEnv):
         boards, simulator = self.boards, self.boards.simulator
         before_m = self._route.to_go_m(simulator.position_m)
         boards.step(self._actions, self._everyone)
-        progress = (before_m - self._route.to_go_m(simulator.position_m)) / self.maze.rim_radius_m
         solved = simulator.solved.copy()
-        reward = progress + STEP_REWARD + SOLVED_REWARD * solved
-        self._reward += reward
+        earned = reward(before_m, self._route.to_go_m(simulator.position_m), solved, self.maze)
+        self._reward += earned
         late = ~solved & boards.late(self._episode_s)
         ends = solved | late
         infos: list[dict[str, Any]] = [{} for _ in self._everyone]
@@ -103,16 +102,14 @@ class BoardsVecEnv(VecEnv):
             Episode(float(self._reward[board]), float(boards.elapsed_s[board]), bool(solved[board])) for board in ended
         ]
         self._start(ended)
-        return self._seen(self._everyone), reward.astype(np.float32), ends, infos
+        return self._seen(self._everyone), earned.astype(np.float32), ends, infos
 
     def _seen(self, which: npt.NDArray[np.int64]) -> Seen:
         images = self.boards.observations(which)
         return images if self._look is None else self._look(images)
 
     def _start(self, which: npt.NDArray[np.int64]) -> None:
-        anywhere = self._random.random(which.size) < self._any_ring
-        ring = np.where(anywhere, self._random.integers(1, self.maze.rings + 1, which.size), self.maze.rings)
-        self.boards.reset(which, ring)
+        self.boards.reset(which, starting_rings(self.maze, which.size, self._any_ring, self._random))
         self._reward[which] = 0.0
 
     def close(self) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from maze_introspection.colors import policy_color
-from maze_introspection.figures.style import draw_seeds, new_figure
+from maze_introspection.figures.style import draw_seeds, label_success_and_time, new_figure
 
 
 def latency(rows: Sequence[Mapping[str, Any]]) -> Figure:
@@ -25,9 +25,7 @@ def latency(rows: Sequence[Mapping[str, Any]]) -> Figure:
         delays, seeds = [row['latency'] for row in own], [row['seed'] for row in own]
         draw_seeds(left, delays, [100 * row['success'] for row in own], seeds, label=f'{policy}, {view}', **style)
         draw_seeds(right, delays, [row['time_s']['mean'] for row in own], seeds, **style)
-    for axes, label in ((left, 'solved within 60 s, %'), (right, 'mean time, s (failed: 60 s)')):
-        axes.set(xlabel='delay from frame to board, control steps of 33 ms', ylabel=label)
-        axes.set_ylim(bottom=0)
+    label_success_and_time(left, right, 'delay from frame to board, control steps of 33 ms')
     if rows:
         left.legend(loc='lower left')
     return figure

@@ -8,7 +8,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from maze_introspection.colors import policy_color
-from maze_introspection.figures.style import draw_seeds, new_figure
+from maze_introspection.figures.style import draw_seeds, label_success_and_time, new_figure
 
 
 def transfer(rows: Sequence[Mapping[str, Any]]) -> Figure:
@@ -26,9 +26,7 @@ def transfer(rows: Sequence[Mapping[str, Any]]) -> Figure:
         episodes = [row['episodes'] for row in own]
         draw_seeds(left, episodes, [100 * row['success'] for row in own], seeds, label=f'begun with {start}', **style)
         draw_seeds(right, episodes, [row['mean_s'] for row in own], seeds, **style)
-    for axes, label in ((left, 'solved within 60 s, %'), (right, 'mean time, s (failed: 60 s)')):
-        axes.set(xlabel='episodes of fine-tuning', ylabel=label)
-        axes.set_ylim(bottom=0)
+    label_success_and_time(left, right, 'episodes of fine-tuning')
     if rows:
         left.legend(loc='center right')
     return figure
