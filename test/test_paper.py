@@ -8,10 +8,13 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from maze_introspection.cli import main
+from maze_introspection.colors import ACTION_COLORS, rgb
 from maze_introspection.paper.document import by_hand, fill
 from maze_introspection.paper.experiments import FAMILIES, PAIRS, Experiment, Family, experiments
 from maze_introspection.paper.numbers import keep, load
@@ -20,7 +23,9 @@ from maze_introspection.paper.run import DONE, INPUTS, perform, result, run
 from maze_introspection.paper.tables import tables
 
 ROOT = Path(__file__).resolve().parent.parent
-SHORTER = (('--count 40', '--count 2'), ('--count 160', '--count 4'), ('--count 200', '--count 2'))
+SHORTER = (('--count 40', '--count 2'), ('--count 160', '--count 4')) + tuple(
+    (f'--count {count}', '--count 2') for count in (200, 100, 50)
+)
 torch.set_num_threads(1)
 
 
@@ -133,6 +138,10 @@ def test_the_report_keeps_numbers_draws_pictures_and_fills_the_document(out, doc
     pictures = {path.name: path.stat().st_size for path in (docs / 'pictures').iterdir()}
     assert {f'distilled_in_nominal_figure{number}.png' for number in range(2, 7)} < set(pictures)
     assert {'offsets.png', 'latency.png'} < set(pictures)
+    with Image.open(docs / 'pictures' / 'distilled_in_nominal_figure4.png') as places:
+        seen = np.asarray(places.convert('RGB')).reshape(-1, 3).astype(int)
+    for color in ACTION_COLORS:
+        assert np.abs(seen - rgb(color)).sum(axis=1).min() < 20, f'{color} is lost'
     assert max(pictures.values()) < 200_000
     text = (docs / 'results.md').read_text()
     assert (

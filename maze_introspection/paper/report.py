@@ -18,7 +18,7 @@ from maze_introspection.paper.numbers import Row, Rows, keep, load
 from maze_introspection.paper.run import result
 from maze_introspection.paper.tables import picture, tables
 
-COLORS = 128  # of a picture in the documentation: a third of the bytes, and nobody sees it
+COLORS = 256  # with fewer, an action that is rare in a picture loses its colour in the legend
 TRANSFER: dict[str, Callable[[str], Any]] = {
     'start': str,
     'seed': int,
@@ -105,4 +105,5 @@ def _keep_transfer(path: Path, curve: Sequence[Row]) -> None:
 def _shrink(drawn: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     with Image.open(drawn) as image:
-        image.convert('RGB').quantize(COLORS, dither=Image.Dither.NONE).save(target, optimize=True)
+        reduced = image.convert('RGB').quantize(COLORS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+        reduced.save(target, optimize=True)
