@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from maze_policy.config import NodeConfig
+from maze_policy.node_config import NodeConfig
 from maze_policy.parameters import Config, parameter
 from maze_policy.topics import ALL, RECORDED
 

@@ -21,9 +21,10 @@ from rclpy.signals import SignalHandlerOptions
 from rclpy.utilities import remove_ros_args
 
 from maze_policy import messages
-from maze_policy.config import CameraConfig, NodeConfig, PhysicsConfig
+from maze_policy.config import CameraConfig, PhysicsConfig
 from maze_policy.health import Health
 from maze_policy.maze import Maze
+from maze_policy.node_config import NodeConfig
 from maze_policy.parameters import Config, did_you_mean, fields_of
 from maze_policy.qos import qos
 from maze_policy.topics import DIAGNOSTICS, TAKEN_BY, Topic

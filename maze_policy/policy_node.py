@@ -12,8 +12,9 @@ from std_srvs.srv import Trigger
 from maze_policy import messages, topics
 from maze_policy.actions import next_tilt
 from maze_policy.base_node import BaseNode, declare, refuse_unknown_parameters, run
-from maze_policy.config import OBSERVATION_PX, PolicyNodeConfig, TiltConfig
+from maze_policy.config import OBSERVATION_PX, TiltConfig
 from maze_policy.freshness import Freshness
+from maze_policy.node_config import PolicyNodeConfig
 from maze_policy.observation import observe
 from maze_policy.policy import PolicyStep, RecurrentPolicy, choose
 

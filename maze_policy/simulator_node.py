@@ -11,8 +11,9 @@ from std_srvs.srv import Trigger
 
 from maze_policy import messages, topics
 from maze_policy.base_node import BaseNode, declare, refuse_unknown_parameters, run
-from maze_policy.config import CameraConfig, PhysicsConfig, SimulatorNodeConfig
+from maze_policy.config import CameraConfig, PhysicsConfig
 from maze_policy.maze import Maze, load_maze
+from maze_policy.node_config import SimulatorNodeConfig
 from maze_policy.render import Renderer
 from maze_policy.simulator import ROUNDING_S, Simulator
 

@@ -57,7 +57,9 @@ RECORDED = tuple(topic for topic in ALL if topic not in PICTURES)
 # What each of our nodes takes from the others, by node name: its subscriptions, and what `wait_for` waits for.
 TAKEN_BY = {
     'simulator': (TILT_COMMAND,),
+    'ball_tracker': (CAMERA_IMAGE,),
     'policy': (CAMERA_IMAGE,),
+    'arm': (TILT_COMMAND,),
     'introspection': (READOUT, EPISODE, LSTM_GATES, LSTM_STATE, ACTION_SCORES, BALL),
     'recorder': RECORDED,
 }

@@ -11,7 +11,8 @@ from rclpy.parameter import Parameter
 
 from maze_policy import topics
 from maze_policy.base_node import BaseNode, declare, refuse_unknown_parameters, run
-from maze_policy.config import NodeConfig, PhysicsConfig, PolicyNodeConfig
+from maze_policy.config import PhysicsConfig
+from maze_policy.node_config import NodeConfig, PolicyNodeConfig
 from maze_policy.maze import Maze, load_maze
 from maze_policy.messages import ball_message, header_at
 from maze_policy.parameters import fields_of

@@ -6,15 +6,9 @@ from pathlib import Path
 
 from maze_introspection.config import IntrospectionConfig, IntrospectionNodeConfig, RecorderConfig
 from maze_policy import topics
-from maze_policy.config import (
-    CameraConfig,
-    NodeConfig,
-    PhysicsConfig,
-    PolicyNodeConfig,
-    SimulatorNodeConfig,
-    TiltConfig,
-)
+from maze_policy.config import CameraConfig, PhysicsConfig, TiltConfig
 from maze_policy.maze import Maze, load_maze
+from maze_policy.node_config import NodeConfig, PolicyNodeConfig, SimulatorNodeConfig
 from maze_policy.parameters import fields_of
 
 DOC = Path(__file__).parent.parent / 'docs/nodes.md'
@@ -83,7 +77,7 @@ def parameter_tables():
             )
             low, high, choices = (field.metadata[key] for key in ('low', 'high', 'choices'))
             span = f'{low} to {high}' if high is not None else f'from {low}' if low is not None else ''
-            if choices and len(choices) < 6:
+            if choices and len(choices) < 8:
                 span = ', '.join(choices)
             meaning = field.metadata['description'].replace('|', '\\|')
             parts.append(f'| `{prefix}{field.name}` | {default} | {span} | {meaning} |')
