@@ -1,4 +1,4 @@
-"""Every parameter of the playing nodes: name, type, unit, default, range, description. Written here and nowhere else."""
+"""Every parameter of the playing nodes: name, type, unit, default, range, description; written here alone."""
 
 from __future__ import annotations
 
