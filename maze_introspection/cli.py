@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from maze_introspection.analysis import Analysis, analyze, compare_live
 from maze_introspection.bag import read_images, read_recording
-from maze_introspection.config import IntrospectionConfig, ResultsConfig, TrialsConfig
+from maze_introspection.config import IntrospectionConfig, ReportConfig, ResultsConfig, TrialsConfig
 from maze_introspection.null import against_null, counting_steps, gaussian_channels_needed, over_grid
 from maze_introspection.report import text
 from maze_introspection.results import prepare, write_results
@@ -56,8 +56,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     bag.add_argument('bag', type=Path, metavar='BAG', help='rosbag2 folder (MCAP or SQLite)')
     bag.add_argument('--out', type=Path, help='folder for the results (default: BAG_analysis beside the bag)')
-    bag.add_argument('--namespace', help='of the policy; needed only where the bag holds more than one')
-    bag.add_argument('--maze', type=Path, help='parameter file with the maze, for a bag that does not carry its own')
     bag.set_defaults(run=_analyze)
 
     trials = commands.add_parser(
@@ -74,6 +72,19 @@ def _parser() -> argparse.ArgumentParser:
     add_options(trials, TrialsConfig)
     add_world_options(trials, 'nominal')
     trials.set_defaults(run=_trials)
+
+    explore = commands.add_parser(
+        'report',
+        help='one HTML file to explore a recording, or many trials, in a browser',
+        epilog='exit code: 0 all is well; 1 a bag could not be read and was left out; 2 bad input, none could be read',
+        allow_abbrev=False,
+    )
+    explore.add_argument(
+        'bags', type=Path, nargs='+', metavar='BAG|DIR', help='rosbag2 folder, or a folder of them, such as of trials'
+    )
+    explore.add_argument('--compare', type=Path, nargs='+', metavar='BAG|DIR', help='show these beside the others')
+    explore.add_argument('--out', type=Path, required=True, metavar='FILE', help='the HTML file to write')
+    explore.set_defaults(run=_report)
 
     results = commands.add_parser(
         'results',
@@ -93,6 +104,11 @@ def _parser() -> argparse.ArgumentParser:
     add_options(results, ResultsConfig)
     results.set_defaults(run=_results)
 
+    for command in (bag, explore):
+        command.add_argument('--namespace', help='of the policy; needed only where a bag holds more than one')
+        command.add_argument('--maze', type=Path, help='parameter file with the maze, for a bag without its own')
+    add_options(explore, IntrospectionConfig)
+    add_options(explore, ReportConfig)
     for command in (bag, trials):
         command.add_argument('--episode', type=int, help='of figures 2, 3 and 5 (default: the first solved one)')
         command.add_argument(
@@ -155,6 +171,25 @@ def _trials(options: argparse.Namespace) -> int:
         numbers['grid'] = over_grid(analysis, GRID_G, GRID_C, trials.null_draws, trials.seed, counts)
     _write(analysis, numbers, options.out, look, options)
     return 0 if analysis.complete else 1
+
+
+def _report(options: argparse.Namespace) -> int:
+    from maze_introspection.explore import collect, write_page  # Plotly is wanted here alone
+
+    config = from_options(IntrospectionConfig, options)
+    prepare(options.out.parent)
+    maze = load_maze(options.maze) if options.maze else None
+    sets = [options.bags, *([options.compare] if options.compare else [])]
+    sides = [collect(paths, config, options.namespace, maze) for paths in sets]
+    size = write_page(sides, options.out, from_options(ReportConfig, options))
+    problems = [problem for side in sides for problem in side.problems]
+    for problem in problems:
+        print(f'maze-introspection: {problem}', file=sys.stderr)
+    for side in sides:
+        steps = side.analysis.recording.steps if side.analysis else 0
+        print(f'{side.label}: {len(side.bags)} bag(s), {steps} steps')
+    print(f'{options.out}: {size / 1e6:.1f} MB')
+    return 2 if any(side.analysis is None for side in sides) else int(bool(problems))
 
 
 def _results(options: argparse.Namespace) -> int:

@@ -56,6 +56,17 @@ class ResultsConfig(Config):
 
 
 @dataclass(frozen=True)
+class ReportConfig(Config):
+    """The report to explore in a browser."""
+
+    limit_mb: float = parameter(
+        'size that the file may have, MB; pictures are thinned out until it fits', 25.0, low=1.0, high=1000.0
+    )
+    stall_s: float = parameter('a ball that stays for so long in one place has stalled, s', 1.0, low=0.1, high=60.0)
+    stall_m: float = parameter('a ball nearer than this to where it was is in one place, m', 0.005, low=0.0, high=1.0)
+
+
+@dataclass(frozen=True)
 class IntrospectionNodeConfig(NodeConfig):
     """The node that looks into a policy while it plays."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -76,10 +76,17 @@ def read_images(
     Raises:
         BagError: if it is no readable bag.
     """
+    return dict(images(path, topic, stamps_ns, namespace))
+
+
+def images(
+    path: Path | str, topic: Topic, stamps_ns: Iterable[int], namespace: str | None = None
+) -> Iterator[tuple[int, npt.NDArray[np.uint8]]]:
+    """The images of `read_images` one by one, as (stamp, image): a long recording's do not fit into memory together."""
     path, wanted = Path(path), {int(stamp) for stamp in stamps_ns}
     with open_bag(path, namespace) as bag:
-        found = bag.messages((topic,), wanted)
-        return {stamp_ns(message.header): pixels(path, topic, message) for _, message in found}
+        for _, message in bag.messages((topic,), wanted):
+            yield stamp_ns(message.header), pixels(path, topic, message)
 
 
 class _Said:
