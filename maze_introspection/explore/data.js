@@ -51,6 +51,13 @@ function latestPicture(side) {
   return found;
 }
 
+/** The largest of any number of values, at least `least`; what is not a number does not count. */
+function largest(values, least = 0) {
+  let most = least;
+  for (const value of values) if (value > most) most = value;
+  return most;
+}
+
 /** The middle of what a code stands for: it lies between two points of the grid. */
 function decoded(code, grid) {
   return code ? (grid[code - 1] + (grid[code] ?? 1)) / 2 : 0;

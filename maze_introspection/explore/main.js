@@ -9,21 +9,24 @@ class Report {
     $('sides').append(...this.sides.map((side) => side.element));
     document.body.classList.toggle('compare', sides.length > 1);
     this.active = this.shown[0];
+    /** Both sides have one grid of thresholds, but the slider of theta_c ends where the larger share does. */
+    this.widest = this.shown.reduce((one, other) => (other.data.theta_c.points.length > one.data.theta_c.points.length ? other : one), this.shown[0])?.data;
     this.kept = new Map();
+    if (this.shown.length === 1 && sides.length === 1) document.querySelector('h1').after(this.sides[0].about);
     document.querySelector('h1').textContent = sides.length > 1 ? sides.map((data, index) => `${'AB'[index]}: ${data.label}`).join('   |   ') : sides[0].label;
     if (this.shown.length) this.start(this.shown[0].data);
     else for (const id of ['filters', 'offsets', 'channels']) $(id).hidden = true;
   }
 
   start(data) {
-    this.channel = data.telling_channel;
+    this.channel = data.start.channel;
     this.table = new Table(this);
     const options = (names, every) => [new Option(every, ''), ...names.map((name, index) => new Option(name, index))];
     $('gate').replaceChildren(...PAGE.gates.map((name, index) => new Option(name, index)));
     $('action').replaceChildren(...options(data.actions, 'all'));
     $('ring').replaceChildren(...options(Array.from({ length: data.rings }, (_, ring) => ringName(ring)), 'all'));
     $('ring').disabled = !data.rings;
-    for (const theta of ['theta_g', 'theta_c']) Object.assign($(theta), { min: 0, max: data[theta].points.length - 1, step: 1 });
+    for (const theta of ['theta_g', 'theta_c']) Object.assign($(theta), { min: 0, max: this.widest[theta].points.length - 1, step: 1 });
     this.asAnalyzed();
     let waiting = false;
     $('filters').oninput = () => {
@@ -36,7 +39,7 @@ class Report {
 
   /** The filters as Python analyzed the recording: the output gate, the configured thresholds. */
   asAnalyzed() {
-    const { data } = this.shown[0];
+    const data = this.widest;
     $('filters').reset();
     $('gate').value = PAGE.gates.indexOf('output');
     for (const theta of ['theta_g', 'theta_c']) $(theta).value = data[theta].points.findIndex(([, value]) => value === data[theta].configured);
@@ -44,7 +47,7 @@ class Report {
   }
 
   readFilters() {
-    const { data } = this.shown[0], choice = (id) => ($(id).value === '' ? null : Number($(id).value));
+    const data = this.widest, choice = (id) => ($(id).value === '' ? null : Number($(id).value));
     for (const [theta, code] of [['theta_g', 'kg'], ['theta_c', 'kc']]) {
       const [k, value] = data[theta].points[Number($(theta).value)];
       this[code] = k;
@@ -87,9 +90,9 @@ class Report {
     $('histograms').replaceChildren(...this.shown.map((side, index) => {
       side.histogram ??= make('div', { className: 'plot histogram' });
       side.count ??= make('p', { className: 'count' });
-      const { total, censored } = binned[index];
-      side.count.textContent = `${total} offset${total === 1 ? '' : 's'}; ${censored} censored left out` + (this.shown.length > 1 ? ` (${side.data.label})` : '');
-      return make('div', {}, side.count, side.histogram);
+      const { total, censored, nowhere } = binned[index];
+      side.count.textContent = `${total + nowhere} offset${total + nowhere === 1 ? '' : 's'}; ${censored} censored left out` + (nowhere && total ? `; ${nowhere} without a ball` : '') + (this.shown.length > 1 ? ` (${side.data.label})` : '');
+      return make('div', { className: 'offsets' }, make('div', {}, side.count, side.histogram), ringTable(side.data, this.rowsOf(side)));
     }));
     this.shown.forEach((side, index) => {
       drawHistogram(side.histogram, side.data, binned[index], most, name);

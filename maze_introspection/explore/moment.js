@@ -5,7 +5,8 @@ Object.assign(Side.prototype, {
     const [first, end] = this.scope;
     this.step = Math.max(0, Math.min(end - first - 1, step));
     this.slider.value = this.step;
-    this.now.textContent = `step ${this.step} of ${end - first - 1}, ${this.data.time_s[this.at].toFixed(2)} s`;
+    const which = this.episode < 0 ? ` of episode ${this.data.episode[this.at]}` : '';
+    this.now.textContent = `step ${this.step} of ${end - first - 1}, ${this.data.time_s[this.at].toFixed(2)} s${which}`;
     this.drawPicture();
     this.drawFacts();
     this.placeCursors();
@@ -15,8 +16,9 @@ Object.assign(Side.prototype, {
   drawPicture() {
     const { pictures } = this.data, index = this.data.picture[this.at], context = this.canvas.getContext('2d');
     this.canvas.dataset.step = '';
+    this.canvas.hidden = index < 0;
+    this.seen.classList.toggle('instead', index < 0);
     if (index < 0) {
-      context.clearRect(0, 0, this.canvas.width, this.canvas.height);
       this.seen.textContent = pictures.what.startsWith('no room') ? pictures.what : 'no picture recorded';
       return;
     }

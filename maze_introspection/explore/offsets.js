@@ -46,19 +46,20 @@ function filtered(side, rows, { first, end, action = null, ring = null, channel 
 
 const MOST_BARS = 120;
 
-/** Counts by (distance, offset) as figures/histogram.py bins them; censored ones are counted apart. */
+/** Counts by (distance, offset) as figures/histogram.py bins them; censored ones, and those without a ball, are counted apart. */
 function jointHistogram(side, rows) {
   const away = [], offset = [], steps = [];
-  let censored = 0;
+  let censored = 0, nowhere = 0;
   rows.t.forEach((t, index) => {
     if (rows.censored[index]) censored++;
-    else if (!Number.isNaN(side.away[t])) {
+    else if (Number.isNaN(side.away[t])) nowhere++;
+    else {
       away.push(side.away[t]); offset.push(t - rows.t0[index]); steps.push(t);
     }
   });
-  const furthest = side.maze ? side.distance.per_m * side.maze.rim_mm / 1000 : away.reduce((a, b) => Math.max(a, b), 1);
+  const furthest = side.maze ? side.distance.per_m * side.maze.rim_mm / 1000 : largest(away, 1);
   const columns = Math.ceil(furthest);
-  const longest = offset.reduce((a, b) => Math.max(a, b), 0) + 1;
+  const longest = largest(offset) + 1;
   const width = Math.ceil(longest / MOST_BARS), bars = Math.ceil(longest / width);
   const count = Array.from({ length: bars }, () => new Float64Array(columns));
   const inside = [];
@@ -67,7 +68,7 @@ function jointHistogram(side, rows) {
     const x = distance === columns ? columns - 1 : Math.floor(distance), y = Math.floor(offset[index] / width);
     if (x < columns) { count[y][x]++; total++; inside.push([x, y, steps[index]]); }
   });
-  return { count, columns, width, bars, total, censored, inside };
+  return { count, columns, width, bars, total, censored, nowhere, inside };
 }
 
 /** numpy's percentile of sorted values: linear between the two neighbours. */
@@ -77,11 +78,12 @@ function percentile(sorted, share) {
   return sorted[below] + (at - below) * ((sorted[below + 1] ?? sorted[below]) - sorted[below]);
 }
 
-/** Median, quartiles and the longest of each channel's observed offsets, and how many are censored. */
-function offsetsPerChannel(side, rows) {
-  const found = Array.from({ length: side.channels }, () => ({ values: [], censored: 0 }));
+/** Median, quartiles and the longest of the observed offsets of each of `groups`, and how many are censored. */
+function offsetsPer(groups, group, rows) {
+  const found = Array.from({ length: groups }, () => ({ values: [], censored: 0 }));
   rows.t.forEach((t, index) => {
-    const own = found[rows.channel[index]];
+    const own = found[group(index)];
+    if (!own) return;
     if (rows.censored[index]) own.censored++;
     else own.values.push(t - rows.t0[index]);
   });
@@ -91,6 +93,9 @@ function offsetsPerChannel(side, rows) {
     return { n: values.length, q1, median, q3, most: values.length ? values.at(-1) : NaN, censored };
   });
 }
+
+const offsetsPerChannel = (side, rows) => offsetsPer(side.channels, (index) => rows.channel[index], rows);
+const offsetsPerRing = (side, rows) => offsetsPer(side.rings, (index) => side.ring[rows.t[index]], rows);
 
 /** A sentence where the page does not count what Python counted at the configured thresholds; '' where it does. */
 function checkedAgainstPython(side) {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import zlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from maze_introspection.explore.collect import TrialSet
 from maze_introspection.explore.frames import PER_SHEET, Frames
 from maze_introspection.figures.style import action_names, distance_axis, px_per_m
 from maze_introspection.selection import of_episode, rows_by_action, telling_channel
-from maze_introspection.statistics import channels, episodes, plain
+from maze_introspection.statistics import Episode, channels, episodes, plain
 from maze_policy.maze import Maze
 from maze_policy.policy import GATE_NAMES, OUTPUT
 
@@ -90,7 +91,7 @@ def side(trials: TrialSet, config: ReportConfig, blobs: Blobs) -> dict[str, Any]
             'points': choosable(theta_c, 0.001, float(share.max()) + 0.001, parameters.theta_c),
         },
         'grid': {'g': blobs.array(theta_g), 'c': blobs.array(theta_c)},
-        'telling_channel': telling_channel(analysis, OUTPUT),
+        'start': start(analysis, played),
         'arrays': {
             'gate': blobs.array(codes(gates, theta_g)),
             'share': blobs.array(codes(share.T, theta_c)),
@@ -111,6 +112,12 @@ def side(trials: TrialSet, config: ReportConfig, blobs: Blobs) -> dict[str, Any]
         'tables': tables(analysis, blobs),
         'check': check(analysis),
     }  # fmt: skip
+
+
+def start(analysis: Analysis, played: Sequence[Episode]) -> dict[str, int]:
+    """The episode and channel that the page opens with, chosen as `maze-introspection analyze` chooses its figure 5."""
+    episode = next((index for index, row in enumerate(played) if row.solved), 0)
+    return {'episode': episode, 'channel': telling_channel(of_episode(analysis, episode), OUTPUT)}
 
 
 def outline(maze: Maze | None) -> dict[str, Any] | None:

@@ -21,7 +21,7 @@ function wallLines(maze) {
 /** Half of what the maze plot shows, mm. */
 function reachMm(side) {
   if (side.maze) return side.maze.rim_mm + 2 * side.maze.thickness_mm;
-  return 1.05 * 1000 * side.ball_m.reduce((most, value) => (Math.abs(value) > most ? Math.abs(value) : most), 0.001);
+  return 1.05 * 1000 * largest(side.ball_m.map(Math.abs), 0.001);
 }
 
 /** The ball's way, and where it is when the channel is salient (figure 4). */
@@ -52,9 +52,12 @@ function drawPlaces(element, side, [first, end], channel) {
 
 /** Joint histogram of offset and distance (figure 6), the samples at each distance above it. */
 function drawHistogram(element, side, histogram, most, gate) {
-  const { count, columns, width, bars, total, censored } = histogram;
+  const { count, columns, width, bars, total, censored, nowhere } = histogram;
   if (!total) {
-    return instead(element, `${side.label}: no offset passes these filters${censored ? ` (${censored} censored ones are left out)` : ''}.`);
+    const left = censored ? ` (${censored} censored ones are left out)` : '';
+    return instead(element, nowhere
+      ? `${side.label}: the ball was not recorded: nobody knows at which distance the ${nowhere} offsets are.`
+      : `${side.label}: no offset passes these filters${left}.`);
   }
   const unit = side.distance.unit, walls = ringWalls(side, 'x');
   const x = Array.from({ length: columns }, (_, column) => column + 0.5), y = Array.from({ length: bars }, (_, bar) => (bar + 0.5) * width - 0.5);

@@ -16,13 +16,13 @@ function draw(element, traces, layout, config = CONFIG) {
   if (element.querySelector('.instead')) element.replaceChildren();
   const axis = { showline: true, linecolor: '#777', ticks: 'outside', ticklen: 4, zeroline: false, showgrid: false };
   for (const name of Object.keys(layout).filter((key) => /^[xy]axis/.test(key))) {
-    layout[name] = { ...axis, ...layout[name], title: { standoff: 6, ...layout[name].title } };
+    layout[name] = { ...axis, ...layout[name], title: { standoff: name.startsWith('x') ? 2 : 6, ...layout[name].title } };
   }
   return Plotly.react(element, traces, { font: FONT, showlegend: false, hovermode: 'closest', dragmode: 'zoom', ...layout }, config);
 }
 
 const actionColor = (action) => PAGE.colors.actions[action];
-const timeAxis = ([first, end]) => ({ title: { text: 'time, steps' }, range: [-0.5, end - first - 0.5] });
+const timeAxis = ([first, end]) => ({ title: { text: 'time, steps' }, range: [-0.5, end - first - 0.5], ...(end - first < 10 ? { dtick: 1 } : {}) });
 const line = (shape, color, dash = 'solid', width = 1) => ({ type: 'line', layer: 'below', line: { color, dash, width }, ...shape });
 
 /** Vertical lines where episodes begin, when several are shown. */
@@ -57,7 +57,7 @@ function drawDistance(element, side, scope, marks) {
   }
   const inside = (step) => step >= first && step < end;
   const crossings = side.bookmarks.crossings.filter(inside);
-  const top = side.maze ? side.maze.rim_mm * side.maze.px_per_mm : Math.max(...y.filter(Number.isFinite)) * 1.05 || 1;
+  const top = side.maze ? side.maze.rim_mm * side.maze.px_per_mm : largest(y) * 1.05 || 1;
   const unit = side.distance.unit, walls = ringWalls(side, 'y');
   const mm = (px) => (1000 * px / side.distance.per_m).toFixed(0);
   return draw(element, [
@@ -65,12 +65,12 @@ function drawDistance(element, side, scope, marks) {
       text: y.map((value) => (unit === 'px' && value !== null ? ` (${mm(value)} mm)` : '')),
       hovertemplate: `step %{x}<br>%{y:.1f} ${unit}%{text}<extra></extra>` },
     { x: crossings.map((t) => t - first), y: crossings.map((t) => side.away[t]), mode: 'markers',
-      marker: { color: '#fff', size: 7, line: { color: '#222', width: 1.5 } },
+      marker: { color: '#fff', size: crossings.length > 40 ? 4 : 7, line: { color: '#222', width: crossings.length > 40 ? 0.7 : 1.5 } },
       text: crossings.map((t) => `ring ${side.ring[t - 1]} → ${side.ring[t]}`), hovertemplate: 'step %{x}: %{text}<extra></extra>' },
     { x: marks.filter(inside).map((t) => t - first), y: marks.filter(inside).map(() => 0), mode: 'markers', cliponaxis: false,
-      marker: { symbol: 'line-ns-open', size: 12, color: PAGE.colors.salient, line: { width: 1.5 } }, hoverinfo: 'x' },
+      marker: { symbol: 'line-ns-open', size: 12, color: PAGE.colors.salient, line: { width: marks.length > 40 ? 0.7 : 1.5 } }, hoverinfo: 'x' },
   ], {
-    margin: { ...MARGIN, b: 20 }, xaxis: { ...timeAxis(scope), title: {} }, yaxis: { title: { text: `to centre, ${unit}` }, range: [0, top] },
+    margin: MARGIN, xaxis: timeAxis(scope), yaxis: { title: { text: `to centre, ${unit}` }, range: [0, top] },
     shapes: [...episodeLines(side, scope), ...walls.shapes], annotations: walls.annotations,
   });
 }
@@ -102,7 +102,8 @@ function drawHeatmap(element, side, scope, rows, channel) {
   const colors = side.actions.flatMap((_, action) => [[action / n, actionColor(action)], [(action + 1) / n, actionColor(action)]]);
   const shapes = episodeLines(side, scope);
   if (chosen >= 0) {
-    shapes.push({ type: 'rect', xref: 'paper', x0: 0, x1: 1, y0: chosen - 0.5, y1: chosen + 0.5, line: { color: '#000', width: 1.2 } });
+    const around = rows.length > 60 ? 1 : 0.5;  // so that it hides nothing of a thin row
+    shapes.push({ type: 'rect', xref: 'paper', x0: 0, x1: 1, y0: chosen - around, y1: chosen + around, line: { color: '#000', width: 1 } });
   }
   return draw(element, [{
     type: 'heatmap', z: pixels, x: Float64Array.from({ length: columns }, (_, column) => column * per + (per - 1) / 2), y: names,
@@ -110,7 +111,7 @@ function drawHeatmap(element, side, scope, rows, channel) {
     text: pixels.map((row) => Array.from(row, (action) => side.actions[action] ?? '')),
     hovertemplate: 'channel %{y}<br>step %{x}<br>%{text}<extra></extra>',
   }], {
-    margin: { ...MARGIN, b: 20 }, xaxis: { ...timeAxis(scope), title: {} },
+    margin: MARGIN, xaxis: timeAxis(scope),
     yaxis: { type: 'category', range: [rows.length - 0.5, -0.5], title: { text: `${rows.length} LSTM channels`, standoff: chosen < 0 ? 24 : 6 },
       tickvals: chosen < 0 ? [] : [names[chosen]], ticktext: [`<b>${channel}</b>`] },
     shapes,
@@ -132,7 +133,7 @@ function drawChannel(element, side, scope, channel, gate, kg) {
   const name = PAGE.gates[gate], lines = offsetLines(filtered(side, stepOffsets(side, gate, kg, channel), { first, end }), first, theta_g);
   const green = (part, dash) => ({ x: part[0], y: part[1], mode: 'lines', line: { color: PAGE.colors.offset, width: 1.4, dash }, text: part[2],
     hovertemplate: '%{text}<extra></extra>' });
-  const most = Math.max(...shares), mode = end - first > 1 ? 'lines' : 'markers';
+  const most = largest(shares), mode = end - first > 1 ? 'lines' : 'markers';
   return draw(element, [
     { x: bars[0], y: bars[1], mode: 'lines', line: { color: 'rgba(200, 16, 46, 0.3)', width: Math.max(1, Math.min(4, 500 / (end - first))) }, hoverinfo: 'skip' },
     green(lines.observed, 'solid'), green(lines.censored, 'dot'),
@@ -141,7 +142,7 @@ function drawChannel(element, side, scope, channel, gate, kg) {
   ], {
     margin: { ...MARGIN, t: 4 }, xaxis: timeAxis(scope),
     yaxis: { title: { text: `${name} gate` }, range: [0, 1.05], tickvals: [0, 0.25, 0.5, 0.75, 1] },
-    yaxis2: { title: { text: 'contribution' }, overlaying: 'y', side: 'right', range: [0, 1.08 * most || 0.1], tickformat: '.0%' },
+    yaxis2: { title: { text: 'share of the score' }, overlaying: 'y', side: 'right', range: [0, 1.08 * most || 0.1], tickformat: '.1~%', tickmode: 'auto', nticks: 5 },
     shapes: [...episodeLines(side, scope), line({ xref: 'paper', x0: 0, x1: 1, y0: theta_g, y1: theta_g }, PAGE.colors.gate, 'dash', 0.8)],
   });
 }

@@ -36,17 +36,18 @@ class Side {
     this.facts = make('dl');
     this.channelTitle = make('h3');
     this.placesTitle = make('h3');
-    this.legend = make('div', { className: 'legend' });
+    this.legend = make('span', { className: 'legend' });
     this.about = make('p', { className: 'about' });
     this.problems = make('div');
     this.controls = make('div', { className: 'controls' }, this.episodes, this.play, this.speed, this.slider, this.now,
       make('span', { className: 'marks' }, this.kinds, this.back, this.on));
     this.walk = make('div', { className: 'walk' },
-      make('div', {}, make('h3', { textContent: 'Where was the ball? ' }, make('small', { textContent: 'distance to the centre (figure 3); ○ it enters another ring' })), part('distance'),
-        make('h3', { textContent: 'Which channels made up half of the score? ' }, make('small', { textContent: 'click one (figure 2)' })), this.legend, part('heatmap'),
+      make('div', {}, make('h3', { textContent: 'Where was the ball? ' }, make('small', { textContent: 'distance to the centre (figure 3), ○ entering another ring' })), part('distance'),
+        make('h3', { textContent: 'Which channels made up half of the score? ' }, make('small', { textContent: '(figure 2; click one) ' }), this.legend), part('heatmap'),
         this.channelTitle, part('channel')),
-      make('div', {}, make('div', { className: 'moment' }, make('div', { className: 'seen' }, this.canvas, make('br'), this.seen), this.facts),
-        this.placesTitle, part('places')));
+      make('div', { className: 'space' },
+        make('div', { className: 'moment' }, make('div', { className: 'seen' }, this.canvas, this.seen), this.facts),
+        make('div', {}, this.placesTitle, part('places'))));
     return make('section', { className: 'side' }, this.about, this.problems, this.controls, this.walk);
   }
 
@@ -55,12 +56,13 @@ class Side {
     const episodes = data.steps ? data.episodes : [];
     const solved = episodes.filter((row) => row.solved).length, known = episodes.some((row) => row.whole);
     this.about.textContent = data.steps
-      ? `${data.label}: ${episodes.length} episode${episodes.length > 1 ? 's' : ''}${known ? `, ${solved} solved` : ''}, ${data.steps} steps, ${data.channels} LSTM channels`
-      : data.label;
+      ? `${PAGE.sides.length > 1 ? `${data.label}: ` : ''}${episodes.length} episode${episodes.length > 1 ? 's' : ''}${known ? `, ${solved} solved` : ''}, ${data.steps} steps, ${data.channels} LSTM channels`
+      : '';
     const lost = [...(data.missing ?? []), ...(data.corrupt ?? [])];
     const problems = [...data.problems, ...(lost.length ? [`Not complete: steps are missing or damaged before step ${lost.slice(0, 8).join(', ')}${lost.length > 8 ? ' ...' : ''} (of all); no offset spans these.`] : [])];
     this.problems.replaceChildren(...problems.map((textContent) => make('p', { className: 'problems', textContent })));
     if (!data.steps) {
+      this.problems.remove();
       this.controls.hidden = true;
       this.walk.replaceChildren(make('p', { className: 'instead', textContent: `Nothing to show of ${data.label}: ${data.problems.join('; ') || 'it holds no policy step'}.` }));
       return;
@@ -70,8 +72,7 @@ class Side {
       const end = row.solved ? `solved in ${row.solved_s.toFixed(1)} s` : `${row.seconds.toFixed(1)} s`;
       this.episodes.append(new Option(`${index}: ${row.id}, ${end}`, index));
     });
-    const first = Math.max(0, episodes.findIndex((row) => row.solved));
-    this.episodes.value = first;
+    this.episodes.value = PAGE.sides.length > 1 && episodes.length > 1 ? -1 : data.start.episode;
     this.legend.replaceChildren(...data.actions.map((name, action) => make('span', {}, make('i', { style: `background:${actionColor(action)}` }), name)));
     this.canvas.width = data.pictures.width || 84;
     this.canvas.height = data.pictures.height || 84;
@@ -131,8 +132,8 @@ class Side {
     this.listenTo(this.channel, (point) => this.setStep(Math.round(point.x)));
     const color = (name, text) => make('span', { textContent: text, style: `color:${name}` });
     this.channelTitle.replaceChildren(`When did the gate of channel ${channel} open? `, make('small', {},
-      color(PAGE.colors.gate, `${PAGE.gates[gate]} gate`), ', ', 'contribution (dotted), ', color(PAGE.colors.salient, 'salient'), ', ',
-      color('#00785a', 'preceding offset (dotted: censored)'), ' (figure 5)'));
+      color(PAGE.colors.gate, `${PAGE.gates[gate]} gate`), ', ', 'contribution, ', color(PAGE.colors.salient, 'salient'), ', ',
+      color('#00785a', 'offset (dotted: censored)'), ' (figure 5)'));
   }
 
   /** What the channel is for, in words; figure 4's numbers. */

@@ -12,9 +12,9 @@ function columnsOf(side, perChannel) {
   return [
     { title: 'salient, % of time', name: 'salient_share', value: (channel) => of('salient_steps')(channel) / steps, show: percent(1) },
     { title: 'mostly for', name: 'action', value: of('action'), show: (action) => data.actions[action] ?? '', word: true, action: true },
-    { title: '% of it', name: 'action_purity', value: of('action_share'), show: percent(0) },
+    { title: 'action purity, %', name: 'action_purity', value: of('action_share'), show: percent(0) },
     { title: 'mostly in', name: 'ring', value: of('ring'), show: ringName, word: true },
-    { title: '% of it', name: 'ring_share', value: of('ring_share'), show: percent(0) },
+    { title: 'in that ring, %', name: 'ring_share', value: of('ring_share'), show: percent(0) },
     { title: 'spread, mm rms', name: 'spread_m', value: of('spread_m'), show: (value) => number(1)(1000 * value) },
     { title: 'contribution, mean %', name: 'mean_contribution', value: of('mean_share'), show: percent(2) },
     { title: 'offsets', name: 'offsets', value: said('n'), show: number(0) },
@@ -35,6 +35,18 @@ function columnsOfBoth(sides, perChannel) {
     const column = columns.find((each) => each.name === name);
     return { ...column, title: `${letter}: ${column.title}`, name: `${letter}_${name}` };
   }))];
+}
+
+/** Offsets in each ring, outermost first, as `maze-introspection analyze` prints them. */
+function ringTable(data, rows) {
+  const table = make('table', { className: 'rings' }), line = (kind, cells) => make('tr', {}, ...cells.map((textContent) => make(kind, { textContent })));
+  table.append(line('th', ['ring', 'offsets', 'median, steps', 'quartiles', 'longest', 'censored']));
+  offsetsPerRing(data, rows).map((row, ring) => [ring, row]).reverse().forEach(([ring, row]) => {
+    const quartiles = row.n ? `${row.q1.toFixed(1)} to ${row.q3.toFixed(1)}` : '';
+    table.append(line('td', [ringName(ring), row.n, number(1)(row.median), quartiles, number(0)(row.most), row.censored]));
+  });
+  const note = 'Censored: the gate was open already when the episode (or what memory continued) began; such an offset is a lower bound and counts nowhere.';
+  return make('div', {}, ...(data.rings ? [table] : []), make('p', { className: 'about', textContent: note }));
 }
 
 class Table {
