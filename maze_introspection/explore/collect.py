@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -93,7 +94,7 @@ def collect(
             recording = replace(recording, maze=maze)
         bags.append(Bag(path, sum(before.steps for before in recordings), recording.stamp_ns))
         recordings.append(recording)
-    label = ', '.join(path.resolve().name for path in paths)
+    label = ', '.join(Path(os.path.abspath(path)).name for path in paths)
     if not recordings:
         return TrialSet(label, None, (), tuple(problems), namespace)
     joined = recordings[0] if len(recordings) == 1 else join(_one_after_the_other(recordings), label)

@@ -1,0 +1,60 @@
+"""A real Chromium for the tests of the report: found, never downloaded here."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from contextlib import contextmanager
+
+import pytest
+from playwright.sync_api import sync_playwright
+
+HOW = (
+    'want a Chromium to test the report in, found none: `apt-get install chromium`, or '
+    '`.venv/bin/playwright install chromium`, or set CHROMIUM to one'
+)
+NAMES = ('chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable')
+FLAGS = [
+    '--no-sandbox',
+    '--disable-gpu',
+    '--disable-quic',
+    '--no-first-run',
+    '--disable-background-networking',
+    '--disable-component-update',
+    '--disable-sync',
+]
+SIZE = {'width': 1280, 'height': 800}
+
+
+def chromium(playwright) -> str | None:
+    """A Chromium or Chrome of this machine, else the one that Playwright has fetched, else None."""
+    own = playwright.chromium.executable_path
+    candidates = [os.environ.get('CHROMIUM'), *map(shutil.which, NAMES), own if os.path.exists(own) else None]
+    return next(filter(None, candidates), None)
+
+
+@contextmanager
+def started():
+    """The browser; without one the test fails and says how to get it."""
+    with sync_playwright() as playwright:
+        path = chromium(playwright)
+        if path is None:
+            pytest.fail(HOW)
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@contextmanager
+def opened(browser, path):
+    """A page with the report, once it is ready; afterwards it must not have complained or asked the network."""
+    page = browser.new_page(viewport=SIZE)
+    complaints = []
+    page.on('console', lambda message: complaints.append(message.text) if message.type == 'error' else None)
+    page.on('pageerror', lambda error: complaints.append(str(error)))
+    page.on('request', lambda request: complaints.append(request.url) if request.url.startswith('http') else None)
+    page.goto(path.as_uri())
+    page.wait_for_selector('body[data-ready]', timeout=60_000)
+    yield page
+    assert not complaints
+    page.close()

@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from made import keeping, made_recording
+from test_statistics import hand_made
+
+from maze_introspection.analysis import analyze
+from maze_introspection.bag import BagError, write_recording
+from maze_introspection.cli import main
+from maze_introspection.config import IntrospectionConfig, ReportConfig
+from maze_introspection.explore.bookmarks import crossings, flips, stalls
+from maze_introspection.explore.change import changes, roles
+from maze_introspection.explore.collect import collect, find_bags
+from maze_introspection.explore.frames import frames
+
+CONFIG = IntrospectionConfig()
+RINGS = [[0.085, 0], [0.085, 0], [0.067, 0], [np.nan, np.nan], [0.05, 0], [0.05, 0]]  # 4 4 3 - 2 2
+
+
+def test_flips_are_reversals_about_one_axis():
+    made = hand_made(np.ones((6, 2)), [0, 1, 2, 3, 4, 0], RINGS)
+    assert flips(made).tolist() == [1, 3]
+    of_two_actions = replace(made.recording, readout=made.recording.readout[:2], scores=made.recording.scores[:, :2])
+    assert flips(replace(made, recording=of_two_actions)).tolist() == [1, 2, 3, 4, 5]
+
+
+def test_a_ring_crossing_wants_a_ring_on_both_sides_and_one_episode():
+    made = hand_made(np.ones((6, 2)), [0] * 6, RINGS)
+    assert crossings(made).tolist() == [2]
+    two = replace(made.recording, episode=np.array([0, 0, 1, 1, 1, 1]), episode_ids=('a', 'b'))
+    assert crossings(replace(made, recording=two)).tolist() == []
+    assert crossings(replace(made, recording=replace(made.recording, maze=None))).tolist() == []
+
+
+def test_a_stall_is_a_long_stay_in_one_place():
+    x = np.concatenate([np.linspace(0, 0.04, 20), np.full(40, 0.04), np.linspace(0.05, 0.08, 10), np.full(20, 0.08)])
+    ball_m = np.column_stack([x, np.zeros(len(x))])
+    made = hand_made(np.ones((len(x), 1)), [0] * len(x), ball_m)
+    ((begin, end),) = stalls(made, ReportConfig(stall_s=1.0, stall_m=0.001))
+    assert (begin, end) == (19, 59)
+    assert stalls(made, ReportConfig(stall_s=2.0, stall_m=0.001)) == []
+    ball_m[40] = np.nan  # nobody knows that it stayed
+    assert stalls(hand_made(np.ones((len(x), 1)), [0] * len(x), ball_m), ReportConfig(stall_m=0.001)) == []
+
+
+def test_change_is_the_share_of_time_that_would_have_to_be_spent_otherwise():
+    ball_m = np.full((4, 2), 0.05)
+    one = hand_made([[1, 1], [1, 0], [0, 0], [0, 0]], [0, 0, 1, 1], ball_m)
+    other = hand_made([[0, 1], [0, 0], [1, 0], [0, 0]], [0, 0, 1, 1], ball_m)
+    np.testing.assert_allclose(roles(one)[0], [0.5, 0, 0, 0, 0, 0.5])
+    np.testing.assert_allclose(roles(one).sum(axis=1), 1)
+    np.testing.assert_allclose(changes(one, other), [0.5, 0])
+    np.testing.assert_allclose(changes(one, one), 0)
+    with pytest.raises(ValueError, match='got 2 and 3 channels'):
+        changes(one, hand_made([[1, 0, 0]] * 4, [0] * 4, ball_m))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Two good bags that both begin at the same time, and one that is empty."""
+    recording = made_recording(120, 8, resets=(0, 70))
+    for name in ('a', 'b'):
+        write_recording(tmp_path / name, recording, observations=np.full((120, 84, 84), 90, dtype=np.uint8))
+    write_recording(tmp_path / 'c', replace(keeping(recording, np.zeros(120, dtype=bool)), episode_ids=()))
+    (tmp_path / 'figures').mkdir()
+    return tmp_path
+
+
+def test_a_folder_is_one_set_of_episodes(folder):
+    assert [path.name for path in find_bags(folder)] == ['a', 'b', 'c']
+    trials = collect([folder], CONFIG)
+    assert trials.label == folder.name
+    assert [(bag.path.name, bag.first) for bag in trials.bags] == [('a', 0), ('b', 120)]
+    assert len(trials.problems) == 1
+    assert 'c holds no message' in trials.problems[0]
+    recording, alone = trials.analysis.recording, made_recording(120, 8, resets=(0, 70))
+    assert recording.episode_ids == ('episode-0', 'episode-1') * 2
+    assert trials.analysis.complete
+    offsets = analyze(alone, CONFIG).offsets
+    for first in (0, 120):
+        found = trials.analysis.offsets[(trials.analysis.offsets['t'] // 120) == first // 120]
+        np.testing.assert_array_equal(found['t'] - first, offsets['t'])
+        np.testing.assert_array_equal(found['offset'], offsets['offset'])
+
+
+def test_what_is_no_bag_says_so(folder):
+    with pytest.raises(BagError, match='want a bag or a folder of bags'):
+        find_bags(folder / 'figures')
+    assert 'there is no bag' in collect([folder / 'nothing'], CONFIG).problems[0]
+    other = made_recording(50, 8, seed=5)
+    write_recording(folder / 'other', other)
+    with pytest.raises(ValueError, match='want one policy'):
+        collect([folder], CONFIG)
+
+
+def test_pictures_are_thinned_out_to_fit(folder):
+    trials = collect([folder / 'a', folder / 'b'], CONFIG)
+    every = frames(trials, 1e6)
+    assert (every.what, every.every, len(every.step)) == ('what the policy saw', 1, 240)
+    assert len(every.sheets) == 4
+    room = sum(map(len, every.sheets)) / 3
+    fewer = frames(trials, room)
+    assert fewer.every >= 3
+    assert sum(map(len, fewer.sheets)) <= room
+    assert list(fewer.step) == [first + step for first in (0, 120) for step in range(0, 120, fewer.every)]
+    assert 'no room' in frames(trials, 1).what
+    assert frames(collect([folder / 'c'], CONFIG), 1e6).step == ()
+
+
+def test_the_command_says_what_it_left_out_and_how_large_the_file_is(folder, tmp_path, capsys):
+    out = tmp_path / 'made' / 'report.html'
+    assert main(['report', str(folder), '--out', str(out)]) == 1
+    said = capsys.readouterr()
+    assert f'{out}: {out.stat().st_size / 1e6:.1f} MB' in said.out
+    assert 'c holds no message' in said.err
+    assert main(['report', str(folder / 'c'), '--out', str(out)]) == 2
+    assert main(['report', str(folder / 'figures'), '--out', str(out)]) == 2
+    assert main(['report', str(folder / 'a'), str(folder / 'b'), '--compare', str(folder / 'b'), '--out', str(out)]) == 0

@@ -1,0 +1,428 @@
+"""The report in a real browser: what it shows is what Python says, whatever the reader does to it."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pytest
+from browser import opened, started
+from made import keeping, made_recording
+from rosbags.rosbag2 import Reader
+
+from maze_introspection.analysis import analyze
+from maze_introspection.bag import BagWriter, read_recording, write_recording
+from maze_introspection.cli import main
+from maze_introspection.config import IntrospectionConfig
+from maze_introspection.explore import collect
+from maze_introspection.explore.bookmarks import crossings, flips
+from maze_introspection.explore.change import changes
+from maze_introspection.figures.heatmap import salient_actions
+from maze_introspection.figures.histogram import joint_histogram
+from maze_introspection.selection import of_episode, rows_by_action
+from maze_introspection.statistics import channels, ring_offsets, spread
+from maze_policy.policy import GATE_NAMES
+from maze_policy.topics import ALL, LSTM_GATES
+
+LIVE = Path(__file__).parent / 'data' / 'live_run'
+CONFIG = IntrospectionConfig()
+THETA_G, THETA_C = (0.2, 0.5, 0.73, 1.0), (0.0, 0.005, 0.022, 0.05)
+OPENS_S = 3.0
+
+pytestmark = pytest.mark.xdist_group('browser')
+
+
+@pytest.fixture(scope='module')
+def browser():
+    with started() as browser:
+        yield browser
+
+
+def report(out, *arguments):
+    code = main(['report', *map(str, arguments), '--out', str(out)])
+    return out, code
+
+
+def shades(steps):
+    """Observations that are told apart by their brightness."""
+    return np.broadcast_to((40 + np.arange(steps) % 200).astype(np.uint8)[:, None, None], (steps, 84, 84))
+
+
+@pytest.fixture(scope='module')
+def bags(tmp_path_factory):
+    """Three episodes in two bags, one of them with a step missing; every step has a picture."""
+    folder = tmp_path_factory.mktemp('bags') / 'played'
+    one = made_recording(170, 12, resets=(0, 90))
+    two = keeping(made_recording(120, 12, seed=0, solved=False), np.arange(120) != 61)
+    two = replace(two, readout=one.readout, scores=two.hidden @ one.readout[:, :-1].T)
+    write_recording(folder / 'one', one, observations=shades(170))
+    write_recording(folder / 'two', two, observations=shades(119))
+    return folder
+
+
+@pytest.fixture(scope='module')
+def analysis(bags):
+    return collect([bags], CONFIG).analysis
+
+
+@pytest.fixture(scope='module')
+def path(bags, tmp_path_factory):
+    return report(tmp_path_factory.mktemp('report') / 'report.html', bags)[0]
+
+
+@pytest.fixture
+def page(browser, path):
+    with opened(browser, path) as page:
+        yield page
+
+
+def test_a_real_recording_opens_quickly_and_agrees_with_python(browser, tmp_path):
+    path, code = report(tmp_path / 'live.html', LIVE)
+    assert code == 0
+    assert path.stat().st_size < 3e6
+    took = []
+    for _ in range(3):  # the best of three: other tests run meanwhile
+        with opened(browser, path) as page:
+            took.append(float(page.evaluate('document.body.dataset.ready')))
+            assert page.locator('#alarm').is_hidden()
+            count, _, _, censored = joint_histogram(
+                analyze(read_recording(LIVE), CONFIG), next(row for row, name in GATE_NAMES.items() if name == 'output')
+            )
+            want = f'{int(count.sum())} offsets; {censored} censored left out'
+            assert page.locator('.count').inner_text() == want
+    assert min(took) < OPENS_S
+
+
+def test_the_slider_moves_frame_ball_cursor_and_facts(page, analysis):
+    page.select_option('.episodes', '0')
+    for step in (0, 63, 64, 77):
+        page.evaluate(f"""const slider = document.querySelector('.slider'); slider.value = {step};
+            slider.dispatchEvent(new Event('input'))""")
+        page.wait_for_selector(f'canvas[data-step="{step}"]')
+        shade = page.evaluate("document.querySelector('canvas').getContext('2d').getImageData(40, 40, 1, 1).data[0]")
+        assert abs(shade - (40 + step)) <= 3  # WebP loses a little
+        assert page.locator('.now').inner_text() == f'step {step} of 89, {step / 30:.2f} s'
+        top = np.flatnonzero(analysis.salient[step])
+        chips = [int(text) for text in page.locator('.chips button').all_inner_texts()]
+        assert chips == top[np.argsort(-analysis.contribution.share[step, top], kind='stable')].tolist()
+        ring = analysis.ring[step]
+        assert (f'ring {ring}' if ring else 'centre') in page.locator('.moment dl').inner_text()
+        # the red line stands where Plotly has the step, the ball where it has the place
+        at = page.evaluate("""() => { const side = report.sides[0], box = (e) => e.getBoundingClientRect();
+            const plot = side.heatmap, maze = side.places, middle = (b) => [b.x + b.width / 2, b.y + b.height / 2];
+            const axis = (p) => [p._fullLayout.xaxis, p._fullLayout.yaxis], [x, y] = axis(maze), t = side.at;
+            return [middle(box(plot.querySelector('.cursor')))[0],
+              box(plot).x + axis(plot)[0]._offset + axis(plot)[0].d2p(side.step),
+              ...middle(box(maze.querySelector('.ball'))),
+              box(maze).x + x._offset + x.d2p(1000 * side.data.ball_m[t]),
+              box(maze).y + y._offset + y.d2p(1000 * side.data.ball_m[side.data.steps + t])]; }""")
+        np.testing.assert_allclose([at[0], at[2], at[3]], [at[1], at[4], at[5]], atol=1.0)
+
+
+def test_keys_step_play_and_jump(page, analysis):
+    step = 'report.sides[0].step'
+    page.keyboard.press('ArrowRight')
+    page.keyboard.press('Shift+ArrowRight')
+    assert page.evaluate(step) == 11
+    page.keyboard.press('ArrowLeft')
+    assert page.evaluate(step) == 10
+    first = np.flatnonzero(np.diff(analysis.ring[:90])) + 1
+    page.keyboard.press('n')
+    assert page.evaluate(step) == first[first > 10][0]
+    page.keyboard.press('p')
+    assert page.evaluate(step) == ([0, *first[first < first[first > 10][0]]][-1] or first[-1])
+    page.keyboard.press('Home')
+    page.keyboard.press(' ')
+    page.wait_for_function(f'() => {step} > 5')
+    page.keyboard.press(' ')
+    stopped = page.evaluate(step)
+    assert page.locator('.play').inner_text() == '▶'
+    page.wait_for_timeout(200)
+    assert page.evaluate(step) == stopped
+    channel = page.evaluate('report.channel')
+    page.keyboard.press('ArrowDown')
+    rows = rows_by_action(channels(of_episode(analysis, 0))).tolist()
+    assert page.evaluate('report.channel') == rows[min(rows.index(channel) + 1, len(rows) - 1)]
+
+
+def test_a_click_on_a_channel_fills_the_linked_views(page, analysis):
+    shown = of_episode(analysis, 0)
+    rows = rows_by_action(channels(shown))
+    which = int(rows[2])
+    step = int(np.flatnonzero(shown.salient[:, which])[3])
+    spot = page.evaluate(
+        """([row, step]) => { const plot = report.sides[0].heatmap, {xaxis, yaxis} = plot._fullLayout;
+        const box = plot.getBoundingClientRect(), at = yaxis._offset + yaxis._length * (row + 0.5) / yaxis._categories.length;
+        return [box.x + xaxis._offset + xaxis.d2p(step), box.y + at]; }""",
+        [2, step],
+    )
+    page.mouse.move(*spot)
+    page.wait_for_selector('.heatmap .hovertext')
+    assert f'channel {which}' in page.locator('.heatmap .hovertext').text_content()
+    page.mouse.click(*spot)
+    page.wait_for_function(f'() => report.channel === {which}')
+    assert page.evaluate('report.sides[0].step') == step
+    assert page.locator('tr.chosen td').first.inner_text() == str(which)
+    titles = page.locator('.walk h3').all_inner_texts()
+    assert any(f'gate of channel {which}' in title for title in titles)
+
+    x, y = page.evaluate("report.sides[0].places.data.filter((t) => t.mode === 'markers').map((t) => [t.x, t.y])[0]")
+    salient = np.flatnonzero(shown.salient[:, which])
+    np.testing.assert_allclose(np.column_stack([x, y]), 1000 * shown.recording.ball_m[salient], rtol=1e-12)
+    gate, share, bars = page.evaluate("""() => { const data = report.sides[0].channel.data;
+        return [data[4].y, data[3].y, data[0].x.filter((x, index) => index % 3 === 0)]; }""")
+    np.testing.assert_allclose(gate, shown.recording.gates[:, 3, which], atol=0.0026)
+    np.testing.assert_allclose(share, shown.contribution.share[:, which], atol=0.00006)
+    assert bars == salient.tolist()
+    lines = page.evaluate("""() => report.sides[0].channel.data.slice(1, 3).map((data) =>
+        data.x.filter((x) => x !== null).reduce((all, x, i) => i % 2 ? [...all.slice(0, -1), [...all.at(-1), x]]
+            : [...all, [x]], []))""")
+    found = shown.step_offsets(3)
+    found = found[found['channel'] == which]
+    for part, censored in zip(lines, (False, True)):
+        own = found[found['censored'] == censored]
+        assert sorted(map(tuple, part)) == sorted(zip(own['t0'].tolist(), own['t'].tolist()))
+
+
+@pytest.mark.parametrize('source', ['bags', 'live'])
+def test_offsets_at_any_threshold_are_pythons(browser, path, analysis, source, tmp_path):
+    config = CONFIG
+    if source == 'live':  # with a threshold that lies between two of the slider's
+        config = replace(CONFIG, theta_c=0.02225, theta_g=0.503)
+        analysis = collect([LIVE], config).analysis
+        path = tmp_path / 'live.html'
+        assert report(path, LIVE, '--theta-c', 0.02225, '--theta-g', 0.503)[1] == 0
+    with opened(browser, path) as page:
+        for theta_g, theta_c in product((*THETA_G, config.theta_g), (*THETA_C, config.theta_c)):
+            moved = analyze(analysis.recording, replace(config, theta_g=theta_g, theta_c=theta_c))
+            found = page.evaluate(
+                """([g, c]) => { const side = report.sides[0].data, code = (grid, value) => grid.indexOf(value);
+                return PAGE.gates.map((_, gate) =>
+                  intervalOffsets(side, gate, code(side.grid_g, g), code(side.grid_c, c))); }""",
+                [theta_g, theta_c],
+            )
+            for (gate, _), rows in zip(GATE_NAMES.items(), found):
+                want = moved.of_gate(gate)
+                want = want[np.lexsort((want['t'], want['channel']))]
+                for name in ('channel', 't0', 't', 'censored'):
+                    assert rows[name] == want[name].tolist(), (gate, theta_g, theta_c)
+
+
+def choose(page, **filters):
+    """Set filters as a reader would: by the controls."""
+    for name, value in filters.items():
+        if name.startswith('theta'):
+            index = page.evaluate(f'report.widest.{name}.points.findIndex(([, value]) => value === {value})')
+            assert index >= 0, f'the slider of {name} does not offer {value}'
+            page.evaluate(
+                '([id, value]) => { const slider = document.getElementById(id); slider.value = value;'
+                "slider.dispatchEvent(new Event('input', { bubbles: true })); }",
+                [name, index],
+            )
+        else:
+            page.select_option(f'#{name}', str(value))
+    page.evaluate('new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))')
+
+
+def histogram_of(page):
+    return np.array(page.evaluate('report.sides[0].histogram.data?.[0].text ?? [[0]]'), dtype=float)
+
+
+def test_filters_change_counts_to_those_of_python(page, analysis):
+    page.select_option('.episodes', '-1')
+    for (row, name), (theta_g, theta_c) in product(GATE_NAMES.items(), ((0.5, 0.022), (0.3, 0.01), (0.7, 0.05))):
+        moved = analyze(analysis.recording, replace(CONFIG, theta_g=theta_g, theta_c=theta_c))
+        choose(page, gate=list(GATE_NAMES.values()).index(name), theta_g=theta_g, theta_c=theta_c, action='', ring='')
+        count, _, _, censored = joint_histogram(moved, row)
+        assert page.locator('.count').inner_text() == f'{int(count.sum())} offsets; {censored} censored left out'
+        np.testing.assert_array_equal(histogram_of(page), count.T)
+        cells = [line.split('\t') for line in page.locator('.rings').inner_text().splitlines()[1:]]
+        for cell, (five, lost) in zip(cells[::-1], ring_offsets(moved, row)):
+            assert [int(cell[1]), int(cell[5])] == [five.n, lost]
+            assert cell[2] == (f'{five.median:.1f}' if five.n else '')
+        action, ring = 1, 3
+        rows = moved.of_gate(row)
+        kept = rows[(moved.contribution.action[rows['t']] == action) & (moved.ring[rows['t']] == ring)]
+        choose(page, action=action, ring=ring)
+        observed = int((~kept['censored']).sum())
+        want = f'{observed} offset{"s" * (observed != 1)}; {int(kept["censored"].sum())} censored left out'
+        assert page.locator('.count').inner_text() == want
+
+
+def test_heatmap_and_table_are_pythons_for_one_episode_and_for_all(page, analysis):
+    for value, part in (('-1', analysis), ('0', of_episode(analysis, 0)), ('2', of_episode(analysis, 2))):
+        page.select_option('.episodes', value)
+        table = channels(part)
+        rows = rows_by_action(table)
+        assert page.evaluate('report.sides[0].heatmap.data[0].y') == list(map(str, rows))
+        drawn = page.evaluate("""report.sides[0].heatmap.data[0].z.map((row) => Array.from(row, (v) => v >= 0 ? v : -1))""")
+        np.testing.assert_array_equal(drawn, salient_actions(part, rows)[0])
+        lines = list(csv.DictReader(io.StringIO(page.evaluate('report.table.csv()'))))
+        assert len(lines) == 12
+        offsets = part.of_gate(3)
+        for line in lines:
+            which = int(line['channel'])
+            own = offsets[offsets['channel'] == which]
+            five = spread(own['offset'][~own['censored']])
+            assert float(line['salient_share']) == table.salient_steps[which] / part.recording.steps
+            assert (int(line['offsets']), int(line['censored'])) == (five.n, int(own['censored'].sum()))
+            if five.n:
+                got = [float(line[f'offset_{name}_steps']) for name in ('median', 'q1', 'q3', 'longest')]
+                np.testing.assert_allclose(got, [five.median, five.q1, five.q3, five.most])
+            if table.salient_steps[which]:
+                got = [float(line[name]) for name in ('action_purity', 'ring_share', 'spread_m')]
+                want = [table.action_share[which], table.ring_share[which], table.spread_m[which]]
+                np.testing.assert_allclose(got, want, rtol=1e-6)
+
+
+def test_the_table_sorts_and_is_saved(page):
+    def column(index):
+        return [cell or '-1' for cell in page.locator(f'#table tbody td:nth-child({index})').all_inner_texts()]
+
+    assert list(map(float, column(2))) == sorted(map(float, column(2)), reverse=True)
+    page.get_by_text('median, steps').first.click()
+    page.locator('#table th', has_text='channel').click()
+    assert list(map(int, column(1))) == list(range(12))
+    page.locator('#table th', has_text='spread').click()
+    found = [float(cell) for cell in column(7) if cell != '-1']
+    assert found == sorted(found, reverse=True)
+    with page.expect_download() as waiting:
+        page.click('#csv')
+    saved = Path(waiting.value.path()).read_text()
+    assert waiting.value.suggested_filename == 'channels.csv'
+    assert saved == page.evaluate('report.table.csv()')
+
+
+def test_bookmarks_move_the_slider(page, analysis):
+    page.select_option('.episodes', '-1')
+    for kind, want in (('flips', flips(analysis)), ('crossings', crossings(analysis))):
+        page.select_option('.kinds', kind)
+        page.evaluate('report.sides[0].setStep(0)')
+        seen = []
+        for _ in range(3):
+            page.click('.on')
+            seen.append(page.evaluate('report.sides[0].step'))
+        assert seen == [step for step in want.tolist() if step > 0][:3]
+    page.select_option('.kinds', 'longest')
+    page.click('.on')
+    rows = analysis.of_gate(3)
+    rows = rows[~rows['censored']]
+    longest = np.sort(rows['offset'])[-20]
+    step, channel = page.evaluate('[report.sides[0].at, report.channel]')
+    hit = rows[(rows['t'] == step) & (rows['channel'] == channel)]
+    assert hit['offset'].max() >= longest
+
+
+def test_an_incomplete_recording_is_announced(page, analysis):
+    assert f'before step {analysis.gaps[0]}' in page.locator('.problems').inner_text()
+
+
+def test_compare_shows_both_sides_and_what_changed(browser, bags, tmp_path):
+    path, code = report(tmp_path / 'compared.html', bags / 'one', '--compare', bags / 'two')
+    assert code == 0
+    with opened(browser, path) as page:
+        assert page.locator('.side').count() == 2
+        sides = [collect([bags / name], CONFIG).analysis for name in ('one', 'two')]
+        lines = list(csv.DictReader(io.StringIO(page.evaluate('report.table.csv()'))))
+        got = {int(line['channel']): float(line['change']) for line in lines}
+        np.testing.assert_allclose([got[channel] for channel in range(12)], changes(*sides))
+        order = [line['change'] for line in lines]
+        assert list(map(float, order)) == sorted(map(float, order), reverse=True)
+        page.locator('#table tbody tr').nth(4).click()
+        which = page.evaluate('report.channel')
+        assert which == int(lines[4]['channel'])
+        for index, one in enumerate(sides):
+            page.evaluate(f"report.sides[{index}].episodes.value = 0; report.sides[{index}].episodes.onchange()")
+            shown = of_episode(one, 0)
+            gate = page.evaluate(f'report.sides[{index}].channel.data[4].y')
+            np.testing.assert_allclose(gate, shown.recording.gates[:, 3, which], atol=0.0026)
+            assert len(page.evaluate(f'report.sides[{index}].histogram.data[0].z')) > 1
+
+
+def sentences(page):
+    return ' '.join(page.locator('.instead').all_inner_texts())
+
+
+@pytest.mark.parametrize(
+    ('name', 'change', 'said'),
+    [
+        ('one step', lambda made: keeping(made, np.arange(made.steps) == 0), 'no offset passes these filters'),
+        ('no ball', lambda made: replace(made, ball_m=np.full_like(made.ball_m, np.nan)), 'The ball was not recorded'),
+        ('no maze', lambda made: replace(made, maze=None), 'no picture recorded'),
+        (
+            'nothing pulls',
+            lambda made: replace(
+                made,
+                readout=np.column_stack([np.zeros((5, made.channels)), np.arange(5)]).astype(np.float32),
+                scores=np.tile(np.arange(5, dtype=np.float32), (made.steps, 1)),
+            ),
+            'No channel is ever salient',
+        ),
+        ('1024 channels', lambda made: made_recording(100, 1024), 'no picture recorded'),
+    ],
+    ids=lambda value: value if isinstance(value, str) else '',
+)
+def test_a_sentence_stands_where_there_is_nothing_to_draw(browser, tmp_path, name, change, said):
+    write_recording(tmp_path / 'bag', change(made_recording(100, 8)))
+    path, code = report(tmp_path / 'report.html', tmp_path / 'bag')
+    assert code == 0
+    with opened(browser, path) as page:
+        assert said in sentences(page)
+        assert page.locator('#alarm').is_hidden()
+        page.locator('#table tbody tr').last.click()  # the channel that is salient least
+        for gate in range(3):
+            choose(page, gate=gate)
+        page.keyboard.press('ArrowRight')
+
+
+def test_a_channel_that_is_never_salient_says_so(browser, tmp_path):
+    made = made_recording(100, 8)
+    readout = made.readout.copy()
+    readout[:, 5] = 0
+    scores = (made.hidden.astype(np.float64) @ readout[:, :-1].T.astype(np.float64)).astype(np.float32)
+    write_recording(tmp_path / 'bag', replace(made, readout=readout, scores=scores))
+    with opened(browser, report(tmp_path / 'report.html', tmp_path / 'bag')[0]) as page:
+        page.click('tr[data-channel="5"]')
+        assert 'never salient' in ' '.join(page.locator('.walk h3').all_inner_texts())
+
+
+def test_bags_that_cannot_be_read_are_named_in_place_of_the_plots(browser, tmp_path):
+    made = made_recording(60, 8)
+    write_recording(tmp_path / 'empty', replace(keeping(made, np.zeros(60, dtype=bool)), episode_ids=()))
+    write_recording(tmp_path / 'finite', made)
+    with Reader(tmp_path / 'finite') as bag, BagWriter(tmp_path / 'nan') as writer:
+        for connection in bag.connections:
+            writer.add_topic(connection.topic, next(topic for topic in ALL if connection.topic.endswith(topic.name)))
+        for connection, stamp, cdr in bag.messages():
+            if connection.topic.endswith(LSTM_GATES.name):
+                cdr = bytes(cdr[: -made.gates[0].nbytes]) + np.full(made.gates[0].size, np.nan, np.float32).tobytes()
+            writer.write(connection.topic, bytes(cdr), stamp, stamp)
+    for name, said in (('empty', 'holds no message'), ('nan', 'want finite gates, got a NaN')):
+        path, code = report(tmp_path / f'{name}.html', tmp_path / name)
+        assert code == 2
+        with opened(browser, path) as page:
+            assert f'Nothing to show of {name}' in sentences(page)
+            assert said in sentences(page)
+            assert page.locator('#filters').is_hidden()
+
+
+def test_a_page_that_disagrees_with_python_says_so(browser, path, tmp_path):
+    """The check itself can fail: with one count changed in the file, the page warns."""
+    text = path.read_text()
+    wrong = tmp_path / 'wrong.html'
+    start = text.index('"check": [{"gate": "input", "count": ') + len('"check": [{"gate": "input", "count": ')
+    wrong.write_text(text[:start] + '9' + text[start:])
+    with opened(browser, wrong) as page:
+        assert 'do not trust its offsets' in page.locator('#alarm').inner_text()
+
+
+def test_labels_are_text_not_html(browser, bags, tmp_path):
+    (tmp_path / 'a <b> @blobs@ & "c"').symlink_to(bags / 'one')
+    path, _ = report(tmp_path / 'report.html', tmp_path / 'a <b> @blobs@ & "c"')
+    with opened(browser, path) as page:
+        assert page.locator('h1').inner_text() == 'a <b> @blobs@ & "c"'
+        assert page.title() == 'a <b> @blobs@ & "c"'
