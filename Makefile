@@ -20,7 +20,8 @@ help: ## show this list
 demo: $(READY) ## play one live episode over DDS, record it, analyse it, write the paper's figures (OUT=, SEED=)
 	$(BIN)/python -m maze_introspection.demo --out $(OUT) --seed $(SEED)
 
-test: $(READY) ## the whole test suite
+test: $(READY) ## the whole test suite; gets a Chromium for the report's tests where there is none
+	$(BIN)/python .ci/browser.py
 	$(BIN)/python -m pytest -n 2 --dist loadfile --timeout 300
 
 lint: $(READY) ## ruff and mypy
@@ -32,6 +33,7 @@ bench: $(READY) ## speed and memory, each beside its floor or peer
 	$(BIN)/python bench/policy.py
 	$(BIN)/python bench/simulator.py
 	$(BIN)/python bench/introspection.py
+	$(BIN)/python bench/report.py
 
 results: $(READY) ## the paper's experiments, then docs/results.md; goes on where it was, hours on two cores (JOBS=)
 	$(BIN)/maze-policy transfer --out runs/transfer

@@ -24,6 +24,7 @@ analysis = [
     'numpy',
     'pandas',
     'pillow',
+    'plotly',
     'pyarrow',
     'pyyaml',
     'rosbags',
@@ -46,9 +47,11 @@ ros = [
 test = [
     'captum',
     'colcon-common-extensions',
+    'colorspacious',
     'hypothesis',
     'mypy',
     'pandas-stubs',
+    'playwright',
     'pre-commit',
     'pytest',
     'pytest-timeout',
@@ -67,7 +70,10 @@ setup(
     maintainer_email=package.find('maintainer').get('email'),
     python_requires='>=3.10',
     packages=find_packages(include=['maze_policy*', 'maze_introspection*']),
-    package_data={'maze_policy': ['checkpoints/*']},
+    package_data={
+        'maze_policy': ['checkpoints/*'],
+        'maze_introspection': ['explore/*.html', 'explore/*.css', 'explore/*.js'],
+    },
     data_files=[
         ('share/ament_index/resource_index/packages', [f'resource/{name}']),
         (f'share/{name}', ['package.xml']),

@@ -118,4 +118,6 @@ def test_the_command_says_what_it_left_out_and_how_large_the_file_is(folder, tmp
     assert 'c holds no message' in said.err
     assert main(['report', str(folder / 'c'), '--out', str(out)]) == 2
     assert main(['report', str(folder / 'figures'), '--out', str(out)]) == 2
-    assert main(['report', str(folder / 'a'), str(folder / 'b'), '--compare', str(folder / 'b'), '--out', str(out)]) == 0
+    assert (
+        main(['report', str(folder / 'a'), str(folder / 'b'), '--compare', str(folder / 'b'), '--out', str(out)]) == 0
+    )

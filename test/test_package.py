@@ -113,6 +113,13 @@ def test_every_shipped_file_is_installed():
     assert {'package.xml', 'resource/maze_introspection'} <= installed
 
 
+def test_every_part_of_the_report_is_installed():
+    patterns = declared()['all']['package_data']['maze_introspection']
+    folder = ROOT / 'maze_introspection'
+    installed = {path for pattern in patterns for path in folder.glob(pattern)}
+    assert {path for path in (folder / 'explore').iterdir() if path.is_file() and path.suffix != '.py'} == installed
+
+
 def test_every_entry_point_exists():
     scripts = declared()['all']['entry_points']
     for entry in scripts['console_scripts']:

@@ -13,7 +13,7 @@ Int64 = npt.NDArray[np.int64]
 
 
 def flips(analysis: Analysis) -> Int64:
-    """Steps whose action tilts back what the step before tilted; any change of action for a policy with other actions."""
+    """Steps whose action tilts back what the step before tilted; any change of action for a policy of other actions."""
     action = analysis.contribution.action
     changed = (action[1:] != action[:-1]) & _same_episode(analysis)
     if analysis.recording.readout.shape[0] == len(ACTIONS):

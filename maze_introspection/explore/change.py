@@ -11,7 +11,7 @@ Float64 = npt.NDArray[np.float64]
 
 
 def roles(analysis: Analysis) -> Float64:
-    """Share of the steps at which each channel is salient for each action, and, last, for none; shape (n_l, n_a + 1)."""
+    """Share of the steps at which each channel is salient for each action and, last, for none; (n_l, n_a + 1)."""
     actions = analysis.recording.readout.shape[0]
     salient = analysis.salient.T.astype(np.float64)
     taken = analysis.contribution.action[:, None] == np.arange(actions)
@@ -22,8 +22,8 @@ def roles(analysis: Analysis) -> Float64:
 def changes(one: Analysis, other: Analysis) -> Float64:
     """Total variation distance between the roles of each channel, shape (n_l,): 0 the same, 1 nothing in common.
 
-    Half the sum of |difference| over "salient for action 0, 1, ..., for none": the least share of the steps at which the
-    channel would have to do something else to turn one set into the other (ours; the paper compares by eye).
+    Half the sum of |difference| over "salient for action 0, 1, ..., for none": the least share of the steps at which
+    the channel would have to do something else to turn one set into the other (ours; the paper compares by eye).
 
     Raises:
         ValueError: if the policies have other numbers of channels or actions.
@@ -31,7 +31,9 @@ def changes(one: Analysis, other: Analysis) -> Float64:
     shapes = [analysis.recording.readout.shape for analysis in (one, other)]
     if shapes[0] != shapes[1]:
         (a, n), (b, m) = shapes
-        raise ValueError(f'want policies of one size to compare channel by channel, got {n - 1} and {m - 1} channels, '
-                         f'{a} and {b} actions')
+        raise ValueError(
+            f'want policies of one size to compare channel by channel, got {n - 1} and {m - 1} channels, '
+            f'{a} and {b} actions'
+        )
     difference: Float64 = np.abs(roles(one) - roles(other)).sum(axis=1) / 2
     return difference

@@ -1,7 +1,7 @@
 """Numbers as codes: a byte or two that say exactly which thresholds of a grid a value exceeds.
 
-The report recomputes offsets in the browser while a reader moves theta_g or theta_c. A code is the number of grid points
-below the value, so `value > grid[k]` if and only if `code > k`: the browser's comparisons are Python's, bit for bit.
+The report recomputes offsets in the browser while a reader moves theta_g or theta_c. A code is the number of grid
+points below the value, so `value > grid[k]` if and only if `code > k`: the browser compares bit for bit as Python does.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def codes(values: Float, points: Float64) -> npt.NDArray[np.unsignedinteger[Any]
 
 
 def choosable(points: Float64, every: float, most: float, configured: float) -> list[tuple[int, float]]:
-    """The grid points that a slider offers, as (code, threshold): multiples of `every` up to `most`, and the configured."""
+    """What a slider offers, as (code, threshold): multiples of `every` up to `most`, and the configured threshold."""
     scaled = points / every
     offered = (np.abs(scaled - np.rint(scaled)) < 1e-6) & (points <= most) | (points == configured)
     return [(int(index), float(points[index])) for index in np.flatnonzero(offered)]

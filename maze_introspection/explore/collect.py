@@ -81,7 +81,9 @@ def collect(
         ValueError: if there is no bag at all, or the bags are of different policies or mazes.
     """
     found = [bag for path in paths for bag in find_bags(path)]
-    bags, recordings, problems = [], [], []
+    bags: list[Bag] = []
+    recordings: list[Recording] = []
+    problems: list[str] = []
     for path in tqdm(found, desc='reading', unit='bag', leave=False, disable=None):
         try:
             recording = read_recording(path, namespace)

@@ -1,8 +1,14 @@
 // What Python left in the page: JSON, and arrays deflated and in base64.
 
 const PAGE = JSON.parse(document.getElementById('page').textContent);
-const TYPES = { uint8: Uint8Array, int8: Int8Array, uint16: Uint16Array, int32: Int32Array, float32: Float32Array,
-  float64: Float64Array };
+const TYPES = {
+  uint8: Uint8Array,
+  int8: Int8Array,
+  uint16: Uint16Array,
+  int32: Int32Array,
+  float32: Float32Array,
+  float64: Float64Array,
+};
 
 async function inflate(blob) {
   const packed = await fetch('data:application/octet-stream;base64,' + document.getElementById(blob).textContent);
@@ -28,13 +34,17 @@ async function readSide(side) {
   if (!side.steps) return side;
   const names = Object.keys(side.arrays);
   const arrays = await Promise.all(names.map((name) => readArray(side.arrays[name])));
-  names.forEach((name, index) => { side[name] = arrays[index]; });
+  names.forEach((name, index) => {
+    side[name] = arrays[index];
+  });
   side.grid_g = await readArray(side.grid.g);
   side.grid_c = await readArray(side.grid.c);
-  side.scopes = await Promise.all(side.tables.map(async (table) => {
-    const values = await readArray(table.values);
-    return { rows: table.rows, of: (channel, field) => values[channel * FIELDS.length + FIELDS.indexOf(field)] };
-  }));
+  side.scopes = await Promise.all(
+    side.tables.map(async (table) => {
+      const values = await readArray(table.values);
+      return { rows: table.rows, of: (channel, field) => values[channel * FIELDS.length + FIELDS.indexOf(field)] };
+    }),
+  );
   side.episode = new Uint16Array(side.steps);
   side.first.slice(0, -1).forEach((first, index) => side.episode.fill(index, first, side.first[index + 1]));
   side.picture = latestPicture(side);
@@ -44,7 +54,9 @@ async function readSide(side) {
 /** For each step the last picture of its episode that is not after it; -1 where there is none. */
 function latestPicture(side) {
   const found = new Int32Array(side.steps).fill(-1);
-  side.pictures.step.forEach((step, index) => { found[step] = index; });
+  side.pictures.step.forEach((step, index) => {
+    found[step] = index;
+  });
   for (let t = 1; t < side.steps; t++) {
     if (found[t] < 0 && side.episode[t] === side.episode[t - 1]) found[t] = found[t - 1];
   }

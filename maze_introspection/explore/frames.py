@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -22,7 +23,6 @@ COLUMNS = 8
 PER_SHEET = COLUMNS**2
 TALLEST_PX = 168  # twice the policy's observation
 QUALITY = 65
-MARGIN = 1.1  # what the first sheet may be cheaper than the others
 
 
 @dataclass(frozen=True)
@@ -52,12 +52,16 @@ def frames(trials: TrialSet, most_bytes: float) -> Frames:
         if not sample or not sample[0]:
             continue
         tiles = [_small(picture) for _, picture in sample[0]]
-        each = MARGIN * len(_sheet(tiles)) / len(tiles)
+        each = len(_sheet(tiles)) / len(tiles)
         steps = sum(len(bag.stamp_ns) for bag in trials.bags)
-        every = max(1, int(np.ceil(steps * each / max(most_bytes, 1))))
-        if every > steps:
-            return Frames(f'no room for pictures ({what})')
-        return _all(trials, topic, what, every)
+        every = max(1, math.ceil(steps * each / max(most_bytes, 1)))
+        while every <= steps:
+            found = _all(trials, topic, what, every)
+            size = sum(map(len, found.sheets))
+            if size <= most_bytes:
+                return found
+            every = max(every + 1, math.ceil(every * size / most_bytes))
+        return Frames(f'no room for pictures ({what})')
     return Frames()
 
 

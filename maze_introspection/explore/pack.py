@@ -17,12 +17,16 @@ from maze_introspection.explore.codes import GATE_STEPS, SHARE_STEPS, choosable,
 from maze_introspection.explore.collect import TrialSet
 from maze_introspection.explore.frames import PER_SHEET, Frames
 from maze_introspection.figures.style import action_names, distance_axis, px_per_m
+from maze_introspection.recording import Recording
 from maze_introspection.selection import of_episode, rows_by_action, telling_channel
 from maze_introspection.statistics import Episode, channels, episodes, plain
 from maze_policy.maze import Maze
 from maze_policy.policy import GATE_NAMES, OUTPUT
 
 Array = npt.NDArray[Any]
+Float64 = npt.NDArray[np.float64]
+
+EPISODE = ('id', 'steps', 'seconds', 'solved', 'solved_s', 'whole')
 
 
 class Blobs:
@@ -30,11 +34,6 @@ class Blobs:
 
     def __init__(self) -> None:
         self.text: dict[str, str] = {}
-
-    @property
-    def bytes(self) -> int:
-        """How much all of them are."""
-        return sum(map(len, self.text.values()))
 
     def array(self, values: Array) -> dict[str, Any]:
         """Put an array in, deflated; returns what the page needs to find and read it."""
@@ -55,35 +54,25 @@ def side(trials: TrialSet, config: ReportConfig, blobs: Blobs) -> dict[str, Any]
     analysis = trials.analysis
     if analysis is None:
         return {**said, 'steps': 0}
-    recording = analysis.recording
-    played = episodes(analysis)
+    recording, parameters, share = analysis.recording, analysis.config, analysis.contribution.share
+    maze, played = recording.maze, episodes(analysis)
+    theta_g, theta_c = grid(GATE_STEPS, parameters.theta_g), grid(SHARE_STEPS, parameters.theta_c)
     first = np.searchsorted(recording.episode, np.arange(len(recording.episode_ids) + 1))
-    time_s = (recording.stamp_ns - recording.stamp_ns[first[:-1]][recording.episode]) / 1e9
-    ahead_s = np.diff(recording.stamp_ns)[np.diff(recording.episode) == 0] / 1e9
-    parameters = analysis.config
-    theta_g = grid(GATE_STEPS, parameters.theta_g)
-    theta_c = grid(SHARE_STEPS, parameters.theta_c)
-    share = analysis.contribution.share
-    gates = recording.gates[:, list(GATE_NAMES)].transpose(1, 2, 0)
-    scale, _ = distance_axis(analysis)
     return {
         **said,
         'steps': recording.steps,
         'channels': recording.channels,
         'actions': list(action_names(recording.readout.shape[0])),
-        'episodes': plain(
-            {'rows': [{'id': row.id, 'steps': row.steps, 'seconds': row.seconds, 'solved': row.solved,
-                       'solved_s': row.solved_s, 'whole': row.whole} for row in played]}
-        )['rows'],
+        'episodes': [plain({name: getattr(row, name) for name in EPISODE}) for row in played],
         'first': first.tolist(),
-        'period_s': float(np.median(ahead_s)) if ahead_s.size else 1 / 30,
-        'missing': [int(step) for step in analysis.gaps],
-        'corrupt': [int(step) for step in analysis.corrupt],
+        'period_s': period_s(recording),
+        'missing': analysis.gaps.tolist(),
+        'corrupt': analysis.corrupt.tolist(),
         'fraction': parameters.fraction,
-        'maze': outline(recording.maze),
-        'rings': recording.maze.rings + 1 if recording.maze else 0,
+        'maze': outline(maze),
+        'rings': maze.rings + 1 if maze else 0,
         'ball_seen': bool(np.isfinite(recording.ball_m).any()),
-        'distance': {'unit': 'px' if recording.maze else 'mm', 'per_m': scale},
+        'distance': {'unit': 'px' if maze else 'mm', 'per_m': distance_axis(analysis)[0]},
         'gates': {name: index for index, name in enumerate(GATE_NAMES.values())},
         'theta_g': {'configured': parameters.theta_g, 'points': choosable(theta_g, 0.01, 1.0, parameters.theta_g)},
         'theta_c': {
@@ -92,18 +81,7 @@ def side(trials: TrialSet, config: ReportConfig, blobs: Blobs) -> dict[str, Any]
         },
         'grid': {'g': blobs.array(theta_g), 'c': blobs.array(theta_c)},
         'start': start(analysis, played),
-        'arrays': {
-            'gate': blobs.array(codes(gates, theta_g)),
-            'share': blobs.array(codes(share.T, theta_c)),
-            'salient': blobs.array(analysis.salient.T.astype(np.uint8)),
-            'action': blobs.array(analysis.contribution.action.astype(np.uint8)),
-            'begins': blobs.array(analysis.begins.astype(np.uint8)),
-            'ring': blobs.array(analysis.ring.astype(np.int8)),
-            'time_s': blobs.array(time_s),
-            'ball_m': blobs.array(recording.ball_m.T),
-            'away': blobs.array(scale * recording.distance_m),
-            'tilt_deg': blobs.array(np.degrees(recording.tilt_rad.T).astype(np.float32)),
-        },
+        'arrays': {name: blobs.array(values) for name, values in arrays(analysis, first, theta_g, theta_c).items()},
         'bookmarks': {
             'flips': flips(analysis).tolist(),
             'crossings': crossings(analysis).tolist(),
@@ -111,7 +89,31 @@ def side(trials: TrialSet, config: ReportConfig, blobs: Blobs) -> dict[str, Any]
         },
         'tables': tables(analysis, blobs),
         'check': check(analysis),
-    }  # fmt: skip
+    }
+
+
+def arrays(analysis: Analysis, first: Array, theta_g: Float64, theta_c: Float64) -> dict[str, Array]:
+    """What the page draws and counts, one row per channel and one column per step; `first` step of each episode."""
+    recording = analysis.recording
+    gates = recording.gates[:, list(GATE_NAMES)].transpose(1, 2, 0)
+    return {
+        'gate': codes(gates, theta_g),
+        'share': codes(analysis.contribution.share.T, theta_c),
+        'salient': analysis.salient.T.astype(np.uint8),
+        'action': analysis.contribution.action.astype(np.uint8),
+        'begins': analysis.begins.astype(np.uint8),
+        'ring': analysis.ring.astype(np.int8),
+        'time_s': (recording.stamp_ns - recording.stamp_ns[first[recording.episode]]) / 1e9,
+        'ball_m': recording.ball_m.T,
+        'away': distance_axis(analysis)[0] * recording.distance_m,
+        'tilt_deg': np.degrees(recording.tilt_rad.T).astype(np.float32),
+    }
+
+
+def period_s(recording: Recording) -> float:
+    """The usual time from one step to the next, s; a thirtieth where no episode has two."""
+    ahead_ns = np.diff(recording.stamp_ns)[np.diff(recording.episode) == 0]
+    return float(np.median(ahead_ns)) / 1e9 if ahead_ns.size else 1 / 30
 
 
 def start(analysis: Analysis, played: Sequence[Episode]) -> dict[str, int]:
@@ -153,8 +155,14 @@ def check(analysis: Analysis) -> list[dict[str, Any]]:
     for gate, name in GATE_NAMES.items():
         rows = analysis.of_gate(gate)
         observed = rows[~rows['censored']]
-        found.append({'gate': name, 'count': len(observed), 'censored': len(rows) - len(observed),
-                      'sum': int(observed['offset'].sum())})
+        found.append(
+            {
+                'gate': name,
+                'count': len(observed),
+                'censored': len(rows) - len(observed),
+                'sum': int(observed['offset'].sum()),
+            }
+        )
     return found  # fmt: skip
 
 

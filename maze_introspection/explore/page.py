@@ -21,7 +21,18 @@ from maze_introspection.explore.frames import frames
 from maze_introspection.explore.pack import Blobs, pictures, side
 from maze_policy.policy import GATE_NAMES
 
-SCRIPTS = ('data.js', 'offsets.js', 'plots.js', 'places.js', 'side.js', 'moment.js', 'table.js', 'main.js')
+SCRIPTS = (
+    'data.js',
+    'offsets.js',
+    'plots.js',
+    'heatmap.js',
+    'channel.js',
+    'places.js',
+    'side.js',
+    'moment.js',
+    'table.js',
+    'main.js',
+)
 
 
 def write_page(sides: Sequence[TrialSet], out: Path, config: ReportConfig) -> int:
