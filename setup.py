@@ -59,6 +59,7 @@ test = [
     'ruff',
     'types-pyyaml',
     'types-tqdm',
+    'xarray',
 ]
 
 setup(

@@ -60,4 +60,5 @@ DEPENDENCIES = [
     Dependency('ruff', 'ruff', None, 'test'),
     Dependency('tqdm-stubs', 'types-tqdm', None, 'test'),
     Dependency('yaml-stubs', 'types-pyyaml', None, 'test'),
+    Dependency('xarray', 'xarray', 'python3-xarray', 'test'),
 ]

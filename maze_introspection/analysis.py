@@ -86,7 +86,7 @@ class Analysis:
         return step_offsets(self.recording.gates[:, gate], self.salient, self.config.theta_g, begins=self.begins)
 
 
-def analyze(recording: Recording, config: IntrospectionConfig) -> Analysis:
+def analyze(recording: Recording, config: IntrospectionConfig = IntrospectionConfig()) -> Analysis:  # noqa: B008
     """Contributions, salient channels and preceding offsets of every step of a recording.
 
     Raises:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from maze_introspection.analysis import Analysis
 from maze_introspection.statistics import channels
-from maze_policy.policy import GATE_NAMES
+from maze_policy.policy import CANDIDATE, GATE_NAMES
 
 
 def offsets_table(analysis: Analysis) -> pd.DataFrame:
@@ -62,6 +64,24 @@ def channels_table(analysis: Analysis) -> pd.DataFrame:
     table = pd.DataFrame(channels(analysis)._asdict())
     table.insert(0, 'channel', np.arange(len(table)))
     return table
+
+
+def arrays_table(analysis: Analysis) -> pd.DataFrame:
+    """One row per (step, channel): gates, candidate, hidden, cell, contribution, and whether it is salient.
+
+    With xarray installed `arrays_table(analysis).to_xarray()` has them as arrays over step and channel.
+    """
+    recording = analysis.recording
+    index = pd.MultiIndex.from_product([range(recording.steps), range(recording.channels)], names=['step', 'channel'])
+    values: dict[str, npt.NDArray[Any]] = {f'{name}_gate': recording.gates[:, row] for row, name in GATE_NAMES.items()}
+    values |= {
+        'candidate': recording.gates[:, CANDIDATE],
+        'hidden': recording.hidden,
+        'cell': recording.cell,
+        'contribution': analysis.contribution.share,
+        'salient': analysis.salient,
+    }
+    return pd.DataFrame({name: array.ravel() for name, array in values.items()}, index=index)
 
 
 def write_tables(analysis: Analysis, out: Path) -> list[Path]:

@@ -1,4 +1,8 @@
-"""The paper's figures 2 to 6 of an analysis, and those over several experiments; each can be written as PNG and SVG."""
+"""The paper's figures 2 to 6 of an analysis, and those over several experiments; each can be written as PNG and SVG.
+
+`draw_heatmap`, `draw_distance`, `draw_places`, `draw_channel` and `draw_histogram` (figures 2 to 6) draw into Axes of
+yours instead, in a notebook for example (docs/notebook.md).
+"""
 
 from __future__ import annotations
 
@@ -9,13 +13,13 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 
 from maze_introspection.analysis import Analysis
-from maze_introspection.figures.channel import channel
-from maze_introspection.figures.distance import distance
-from maze_introspection.figures.heatmap import heatmap
-from maze_introspection.figures.histogram import histogram
+from maze_introspection.figures.channel import channel, draw_channel
+from maze_introspection.figures.distance import distance, draw_distance
+from maze_introspection.figures.heatmap import draw_heatmap, heatmap
+from maze_introspection.figures.histogram import draw_histogram, histogram
 from maze_introspection.figures.latency import latency
 from maze_introspection.figures.memory import memory
-from maze_introspection.figures.places import places
+from maze_introspection.figures.places import draw_places, places
 from maze_introspection.figures.rings import rings
 from maze_introspection.figures.style import write
 from maze_introspection.figures.transfer import transfer
@@ -23,6 +27,11 @@ from maze_introspection.figures.transfer import transfer
 __all__ = [
     'channel',
     'distance',
+    'draw_channel',
+    'draw_distance',
+    'draw_heatmap',
+    'draw_histogram',
+    'draw_places',
     'figures',
     'heatmap',
     'histogram',

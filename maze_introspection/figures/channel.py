@@ -10,7 +10,8 @@ from matplotlib.lines import Line2D
 from maze_introspection.analysis import Analysis
 from maze_introspection.colors import GATE_BLUE, OFFSET_GREEN, SALIENT_RED
 from maze_introspection.figures.style import new_figure
-from maze_policy.policy import GATE_NAMES
+from maze_introspection.selection import telling_channel
+from maze_policy.policy import GATE_NAMES, OUTPUT
 
 DOTTED = (0, (1, 1))
 
@@ -29,12 +30,14 @@ def channel(analysis: Analysis, which: int, gate: int) -> Figure:
     return figure
 
 
-def draw_channel(axes: Axes, analysis: Analysis, which: int, gate: int) -> None:
+def draw_channel(axes: Axes, analysis: Analysis, which: int | None = None, gate: int = OUTPUT) -> None:
     """Gate (blue), contribution (black, dotted), salient steps (red bars), offsets per salient step (green lines).
 
+    Without a channel it is `selection.telling_channel`'s.
     A green line runs from the beginning of the run of the gate to the salient step; lines of one run are stacked. Those
     of a run that was open already at the beginning are dotted: censored.
     """
+    which = telling_channel(analysis, gate) if which is None else which
     recording = analysis.recording
     salient = np.flatnonzero(analysis.salient[:, which])
     axes.vlines(salient, 0, 1.05, color=SALIENT_RED, alpha=0.3, linewidth=1.6, zorder=1)

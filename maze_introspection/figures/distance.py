@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -52,9 +52,9 @@ def distance(analysis: Analysis, images: Images, image_source: str) -> Figure:
     return figure
 
 
-def draw_distance(axes: Axes, analysis: Analysis, moments: npt.NDArray[np.int64]) -> None:
+def draw_distance(axes: Axes, analysis: Analysis, moments: Sequence[int] | npt.NDArray[np.int64] = ()) -> None:
     """Distance over the steps of one episode, with ring walls, and the moments of the images as numbered red points."""
-    recording = analysis.recording
+    recording, moments = analysis.recording, np.asarray(moments, dtype=np.int64)
     scale, label = distance_axis(analysis)
     away = scale * recording.distance_m
     axes.plot(away, color='0.1', linewidth=1.2)

@@ -11,7 +11,7 @@ from matplotlib.ticker import LogFormatter
 
 from maze_introspection.analysis import Analysis
 from maze_introspection.figures.style import distance_axis, draw_ring_walls, new_figure
-from maze_policy.policy import GATE_NAMES
+from maze_policy.policy import GATE_NAMES, OUTPUT
 
 Edges = npt.NDArray[np.floating]
 
@@ -51,7 +51,7 @@ def joint_histogram(analysis: Analysis, gate: int) -> tuple[Edges, Edges, Edges,
     return count, distance_edges, offset_edges, censored
 
 
-def draw_histogram(axes: Axes, analysis: Analysis, gate: int) -> None:
+def draw_histogram(axes: Axes, analysis: Analysis, gate: int = OUTPUT) -> None:
     """Distance to the right, offset upwards, colour the number of samples (logarithmic); ring walls dashed."""
     count, distance_edges, offset_edges, censored = joint_histogram(analysis, gate)
     _, label = distance_axis(analysis)

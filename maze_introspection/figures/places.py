@@ -20,7 +20,7 @@ def places(analysis: Analysis) -> Figure:
     in_space, to_ring = confined_channels(table, enough_steps(analysis))
     for index, axes in enumerate(np.ravel(figure.subplots(1, 4))):
         kind, chosen = ('space', in_space) if index < 2 else ('ring', to_ring)
-        draw_places(axes, analysis, table, chosen[index % 2] if index % 2 < len(chosen) else None, kind)
+        draw_places(axes, analysis, chosen[index % 2] if index % 2 < len(chosen) else None, kind, table)
         axes.set_title(f'({"abcd"[index]}) {axes.get_title()}')
     actions = analysis.recording.readout.shape[0]
     colors = action_colors(actions)
@@ -34,9 +34,15 @@ def places(analysis: Analysis) -> Figure:
     return figure
 
 
-def draw_places(axes: Axes, analysis: Analysis, table: Channels, channel: int | None, kind: str) -> None:
-    """Ball positions at the salient steps of one channel, coloured by action, in the maze where one is recorded."""
+def draw_places(
+    axes: Axes, analysis: Analysis, channel: int | None, kind: str = 'space', table: Channels | None = None
+) -> None:
+    """Ball positions at the salient steps of one channel, coloured by action, in the maze where one is recorded.
+
+    The title says how confined the channel is in `space` or to a `ring`; `table` is the analysis' own, if at hand.
+    """
     recording = analysis.recording
+    table = channels(analysis) if table is None else table
     if recording.maze:
         draw_maze(axes, recording.maze, color='0.6')
     axes.set(xticks=[], yticks=[], aspect='equal')
