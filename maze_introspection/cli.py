@@ -181,7 +181,8 @@ def _report(options: argparse.Namespace) -> int:
     maze = load_maze(options.maze) if options.maze else None
     sets = [options.bags, *([options.compare] if options.compare else [])]
     sides = [collect(paths, config, options.namespace, maze) for paths in sets]
-    size = write_page(sides, options.out, from_options(ReportConfig, options))
+    limits = from_options(ReportConfig, options)
+    size = write_page(sides, options.out, limits)
     problems = [problem for side in sides for problem in side.problems]
     for problem in problems:
         print(f'maze-introspection: {problem}', file=sys.stderr)
@@ -189,6 +190,8 @@ def _report(options: argparse.Namespace) -> int:
         steps = side.analysis.recording.steps if side.analysis else 0
         print(f'{side.label}: {len(side.bags)} bag(s), {steps} steps')
     print(f'{options.out}: {size / 1e6:.1f} MB')
+    if size > 1e6 * limits.limit_mb:
+        print(f'maze-introspection: the numbers alone are more than --limit-mb {limits.limit_mb:g}', file=sys.stderr)
     return 2 if any(side.analysis is None for side in sides) else int(bool(problems))
 
 

@@ -116,6 +116,9 @@ def test_the_command_says_what_it_left_out_and_how_large_the_file_is(folder, tmp
     said = capsys.readouterr()
     assert f'{out}: {out.stat().st_size / 1e6:.1f} MB' in said.out
     assert 'c holds no message' in said.err
+    assert 'limit' not in said.err
+    main(['report', str(folder / 'a'), '--out', str(out), '--limit-mb', '1'])
+    assert 'more than --limit-mb 1' in capsys.readouterr().err
     assert main(['report', str(folder / 'c'), '--out', str(out)]) == 2
     assert main(['report', str(folder / 'figures'), '--out', str(out)]) == 2
     assert (

@@ -80,7 +80,7 @@ def _change(sides: Sequence[TrialSet]) -> dict[str, Any]:
 def _text(sides: Sequence[TrialSet], page: dict[str, Any], blobs: Blobs) -> str:
     here = files(__package__)
     title = ' | '.join(trials.label for trials in sides)
-    data = json.dumps(page, allow_nan=False).replace('</', '<\\/')
+    data = json.dumps(page, allow_nan=False).replace('<', '\\u003c')  # nothing in it can end the script
     parts = {
         'title': html.escape(title),
         'style': here.joinpath('style.css').read_text(),

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from maze_introspection.analysis import Analysis
 from maze_introspection.figures.style import action_colors, action_names, new_figure
 from maze_introspection.selection import rows_by_action
-from maze_introspection.statistics import channels, channels_needed
+from maze_introspection.statistics import Channels, channels, channels_needed
 
 WIDEST = 2000  # columns; a longer recording puts several steps into one
 
@@ -20,7 +20,15 @@ WIDEST = 2000  # columns; a longer recording puts several steps into one
 def heatmap(analysis: Analysis) -> Figure:
     """The whole figure 2 of one episode."""
     figure = new_figure(4.2)
-    draw_heatmap(figure.add_subplot(), analysis)
+    axes = figure.add_subplot()
+    draw_heatmap(axes, analysis)
+    table, needed = channels(analysis), channels_needed(analysis)
+    axes.set_title(
+        f'{(table.salient_steps > 0).sum()} of {len(table.action)} channels are ever salient; '
+        f'{analysis.config.fraction:.0%} of the score takes {needed.median:.1%} of the channels (median); '
+        f'triangles: single action ({len(single_action(table, analysis.config.least_steps))})',
+        loc='left',
+    )
     return figure
 
 
@@ -42,9 +50,7 @@ def draw_heatmap(axes: Axes, analysis: Analysis) -> None:
     )
     for row in np.flatnonzero(np.diff(table.action[rows])):
         axes.axhline(row + 0.5, color='0.7', linewidth=0.5)
-    single = np.flatnonzero(
-        (table.action_share[rows] == 1) & (table.salient_steps[rows] >= analysis.config.least_steps)
-    )
+    single = np.flatnonzero(np.isin(rows, single_action(table, analysis.config.least_steps)))
     axes.plot(
         np.full(len(single), 1.006), single, transform=axes.get_yaxis_transform(), clip_on=False,
         linestyle='', marker='<', markersize=2.5, color='black',
@@ -59,12 +65,11 @@ def draw_heatmap(axes: Axes, analysis: Analysis) -> None:
         yticks=[],
         xlim=(-0.5, steps - 0.5),
     )
-    needed = channels_needed(analysis)
-    axes.set_title(
-        f'{len(rows)} of {len(table.action)} channels are ever salient; {analysis.config.fraction:.0%} of the score '
-        f'takes {needed.median:.1%} of the channels (median); triangles: single action ({len(single)})',
-        loc='left',
-    )
+
+
+def single_action(table: Channels, least_steps: int) -> npt.NDArray[np.int64]:
+    """The channels all of whose salient steps, at least so many, are steps of one action."""
+    return np.flatnonzero((table.action_share == 1) & (table.salient_steps >= least_steps))
 
 
 def salient_actions(analysis: Analysis, rows: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], int]:

@@ -65,6 +65,9 @@ def draw_places(
         edgecolors='white',
         zorder=2,
     )
+    if not len(steps):
+        axes.set_title(f'channel {channel}\nnever salient')
+        return
     where = (
         f'within {1000 * table.spread_m[channel]:.0f} mm rms'
         if kind == 'space'
