@@ -173,6 +173,30 @@ def test_keys_step_play_and_jump(page, analysis):
     assert page.evaluate('report.channel') == rows[min(rows.index(channel) + 1, len(rows) - 1)]
 
 
+def test_zoom_is_shared_by_the_plots_over_time_and_stays(page):
+    def ranges():
+        return page.evaluate(
+            "['distance', 'heatmap', 'channel'].map((name) => report.sides[0][name].layout.xaxis.range)"
+        )
+
+    whole = ranges()
+    assert whole == [[-0.5, 89.5]] * 3
+    box = page.locator('.heatmap .nsewdrag').bounding_box()
+    page.mouse.move(box['x'] + 0.3 * box['width'], box['y'] + 60)
+    page.mouse.down()
+    page.mouse.move(box['x'] + 0.6 * box['width'], box['y'] + 62, steps=5)
+    page.mouse.up()
+    page.wait_for_function('() => report.sides[0].view !== null')
+    page.evaluate('new Promise((done) => setTimeout(done, 300))')
+    zoomed = ranges()
+    assert zoomed[0] == zoomed[1] == zoomed[2]
+    np.testing.assert_allclose(zoomed[0], [-0.5 + 0.3 * 90, -0.5 + 0.6 * 90], atol=0.5)
+    page.locator('#table tbody tr').nth(3).click()
+    assert ranges() == zoomed
+    page.select_option('.episodes', '1')
+    assert ranges() == [[-0.5, 79.5]] * 3
+
+
 def test_a_click_on_a_channel_fills_the_linked_views(page, analysis):
     shown = of_episode(analysis, 0)
     rows = rows_by_action(channels(shown))

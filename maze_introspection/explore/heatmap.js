@@ -72,6 +72,7 @@ function drawHeatmap(element, side, scope, rows, channel) {
       yaxis: {
         type: 'category',
         range: [rows.length - 0.5, -0.5],
+        uirevision: names.join(), // a zoom of the rows stays when another channel is chosen
         title: { text: `${rows.length} LSTM channels`, standoff: chosen < 0 ? 24 : 6 },
         tickvals: chosen < 0 ? [] : [names[chosen]],
         ticktext: [`<b>${channel}</b>`],

@@ -57,9 +57,9 @@ def write_page(sides: Sequence[TrialSet], out: Path, config: ReportConfig) -> in
     }
     if len(sides) > 1:
         page |= _change(sides)
-    for trials, one in zip(sides, said):
+    for index, (trials, one) in enumerate(zip(sides, said)):
         room = 1e6 * config.limit_mb - len(_text(sides, page, blobs))
-        share = room * len(trials.bags) / max(1, sum(len(later.bags) for later in sides[said.index(one):]))  # fmt: skip
+        share = room * len(trials.bags) / max(1, sum(len(later.bags) for later in sides[index:]))
         one['pictures'] = pictures(frames(trials, 3 / 4 * share), blobs)  # base64 writes three bytes as four
     content = _text(sides, page, blobs).encode()
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -30,9 +30,9 @@ function draw(element, traces, layout, config = CONFIG) {
 }
 
 const actionColor = (action) => PAGE.colors.actions[action];
-const timeAxis = ([first, end]) => ({
+const timeAxis = ([first, end, view]) => ({
   title: { text: 'time, steps' },
-  range: [-0.5, end - first - 0.5],
+  range: view ? [...view] : [-0.5, end - first - 0.5],
   ...(end - first < 10 ? { dtick: 1 } : {}),
 });
 const line = (shape, color, dash = 'solid', width = 1) => ({

@@ -20,6 +20,7 @@ class Side {
     this.data = data;
     this.report = report;
     this.step = 0;
+    this.view = null;
     this.kind = 'crossings';
     this.bin = [];
     this.sheets = new Map();
@@ -143,6 +144,7 @@ class Side {
   listen() {
     this.episodes.onchange = () => {
       this.step = 0;
+      this.view = null;
       this.bin = [];
       this.drawAll();
       this.report.refilter();
@@ -166,8 +168,9 @@ class Side {
   get episode() {
     return Number(this.episodes.value);
   }
+  /** First step, one behind the last, and the part of it that the reader has zoomed to, if any. */
   get scope() {
-    return scopeOf(this.data, this.episode);
+    return [...scopeOf(this.data, this.episode), this.view];
   }
   get table() {
     return tableOf(this.data, this.episode);
@@ -193,15 +196,12 @@ class Side {
   /** What depends on the chosen channel or the gate. */
   drawRows() {
     if (!this.data.steps) return;
-    const {
-      data,
-      table,
-      report: { channel, gate, kg },
-    } = this;
+    const { data, table } = this;
+    const { channel } = this.report;
     drawHeatmap(this.heatmap, data, this.scope, table.rows, channel);
     this.drawChannel();
     drawPlaces(this.places, data, this.scope, channel);
-    this.listenTo(this.heatmap, (point, event) => {
+    this.listenTo(this.heatmap, (point) => {
       this.setStep(Math.round(point.x));
       this.report.setChannel(Number(point.y));
     });
@@ -216,9 +216,7 @@ class Side {
   }
 
   drawChannel() {
-    const {
-      report: { channel, gate, kg },
-    } = this;
+    const { channel, gate, kg } = this.report;
     drawChannel(this.channel, this.data, this.scope, channel, gate, kg);
     this.listenTo(this.channel, (point) => this.setStep(Math.round(point.x)));
     const color = (name, text) => make('span', { textContent: text, style: `color:${name}` });
@@ -259,22 +257,26 @@ class Side {
     if (!element.on) return;
     element.removeAllListeners('plotly_click');
     element.removeAllListeners('plotly_relayout');
-    element.on('plotly_click', ({ points, event }) => {
+    element.on('plotly_click', ({ points }) => {
       this.report.active = this;
-      clicked(points[0], event);
+      clicked(points[0]);
     });
     if (element !== this.places) element.on('plotly_relayout', (change) => this.zoomed(element, change));
   }
 
   /** Time runs to the right in three plots: they zoom together. */
   zoomed(element, change) {
-    if (!this.zooming && Object.keys(change).some((key) => key.startsWith('xaxis'))) {
-      this.zooming = true;
-      const range = [...element.layout.xaxis.range];
-      for (const other of [this.distance, this.heatmap, this.channel]) {
-        if (other !== element && other.layout) Plotly.relayout(other, { 'xaxis.range': [...range] });
+    if (Object.keys(change).some((key) => key.startsWith('xaxis'))) {
+      const [first, end] = this.scope;
+      const [low, high] = element.layout.xaxis.range;
+      const view = [Math.max(-0.5, low), Math.min(end - first - 0.5, high)];
+      this.view = view[0] === -0.5 && view[1] === end - first - 0.5 ? null : view;
+      for (const plot of [this.distance, this.heatmap, this.channel]) {
+        const range = plot.layout?.xaxis.range;
+        // Only what is not there yet: every change comes back here as an event.
+        if (range && range.some((edge, index) => edge !== view[index]))
+          Plotly.relayout(plot, { 'xaxis.range': [...view] });
       }
-      this.zooming = false;
     }
     this.placeCursors();
   }
