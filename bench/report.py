@@ -11,7 +11,7 @@ import numpy as np
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / 'test'))
-from browser import opened, started  # noqa: E402
+from browser import cpu_s, opened, started  # noqa: E402
 from made import made_recording  # noqa: E402
 
 from maze_introspection.bag import write_recording  # noqa: E402
@@ -47,14 +47,15 @@ def measure(browser, name: str, bag: Path, folder: Path) -> None:
     began = time.perf_counter()
     size = write_page([collect([bag], IntrospectionConfig())], out, ReportConfig())
     wrote_s = time.perf_counter() - began
-    took = []
+    took, cpu = [], []
     for _ in range(5):
         with opened(browser, out) as page:
             took.append(float(page.evaluate('document.body.dataset.ready')))
+            cpu.append(cpu_s(page))
             step_ms = page.evaluate(STEPS)
     print(
         f'{name}: {size / 1e6:.1f} MB, written in {wrote_s:.1f} s, drawn {np.median(took):.1f} s after opening '
-        f'(median of 5; least {min(took):.1f}), {step_ms:.1f} ms per step of the slider'
+        f'(median of 5; {np.median(cpu):.1f} s of CPU), {step_ms:.1f} ms per step of the slider'
     )
 
 

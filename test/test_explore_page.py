@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from browser import opened, started
+from browser import cpu_s, opened, started
 from made import keeping, made_recording
 from rosbags.rosbag2 import Reader
 
@@ -80,16 +80,6 @@ def page(browser, path):
         yield page
 
 
-def opening_s(browser, path):
-    """CPU time of the page's process until everything is drawn, s; the clock on the wall is for `bench/report.py`."""
-    with opened(browser, path) as page:
-        told = page.context.new_cdp_session(page)
-        told.send('Performance.enable')
-        metrics = {row['name']: row['value'] for row in told.send('Performance.getMetrics')['metrics']}
-        assert page.locator('#alarm').is_hidden()
-        return metrics['ProcessTime']
-
-
 def test_a_real_recording_agrees_with_python(browser, tmp_path):
     path, code = report(tmp_path / 'live.html', LIVE)
     assert code == 0
@@ -113,7 +103,12 @@ def test_size_and_opening_time(browser, tmp_path, steps, resets, limit_s):
     path, code = report(tmp_path / 'report.html', tmp_path / 'bag')
     assert code == 0
     assert path.stat().st_size <= 25e6
-    assert opening_s(browser, path) < limit_s
+    took_s = []
+    for _ in range(3):  # the least: what shares the machine only ever adds
+        with opened(browser, path) as page:
+            assert page.locator('#alarm').is_hidden()
+            took_s.append(cpu_s(page))
+    assert min(took_s) < limit_s
     limit_mb = round(0.8e-6 * path.stat().st_size, 1)
     small, _ = report(tmp_path / 'small.html', tmp_path / 'bag', '--limit-mb', limit_mb)
     assert small.stat().st_size <= 1e6 * limit_mb
