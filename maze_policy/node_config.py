@@ -52,3 +52,40 @@ class PolicyNodeConfig(NodeConfig):
     forget_after_s: float = parameter(
         'without a frame for this long the memory is reset, s', 1.0, low=0.01, high=3600.0
     )
+
+
+@dataclass(frozen=True)
+class CameraNodeConfig(NodeConfig):
+    """The node that reads a camera, or a recording that stands for one. 0: as the source has it."""
+
+    source: str = parameter(
+        'a /dev/video path or its number, an http:// or rtsp:// URL, a GStreamer pipeline that ends in appsink, a '
+        'video file, or a folder of images',
+        '/dev/video0',
+    )
+    width_px: int = parameter('wanted width, px', 0, low=0, high=8192)
+    height_px: int = parameter('wanted height, px', 0, low=0, high=8192)
+    rate_hz: float = parameter('wanted rate, Hz; a video file or folder is played at it', 0.0, low=0.0, high=1000.0)
+    exposure_s: float = parameter('wanted exposure of a V4L2 camera, s; 0 is automatic', 0.0, low=0.0, high=10.0)
+    pixel_format: str = parameter(
+        'how a V4L2 camera sends its pictures, by its four letters; many are fast enough with MJPG alone',
+        '',
+        choices=('', 'MJPG', 'YUYV', 'UYVY', 'NV12', 'GREY', 'RGB3', 'BGR3'),
+    )
+    calibration: str = parameter('camera_info YAML; empty publishes a camera_info of zeros: not calibrated', '')
+    frame_id: str = parameter('frame of the camera, in every header', 'camera')
+    loop: bool = parameter('play a video file or folder again and again; else the node ends after it', False)
+    timeout_s: float = parameter(
+        'a camera that gives no picture for this long is lost, s (V4L2: rounded up to whole ones)',
+        2.0,
+        low=0.1,
+        high=60.0,
+    )
+    frozen_after_s: float = parameter(
+        'a camera whose picture is the same to the last bit for this long is lost, s; 0 takes it as it comes',
+        2.0,
+        low=0.0,
+        high=3600.0,
+    )
+    retry_s: float = parameter('a lost camera is opened again after this, then after twice as long, s', 0.5, low=0.01)
+    longest_retry_s: float = parameter('but at the latest after this, s', 10.0, low=0.01)
