@@ -309,7 +309,7 @@ def test_wrong_input_is_refused():
         with pytest.raises(ValueError, match=match):
             PERSPECTIVE.draw(np.empty((3, 84, 84), np.uint8) if images is None else images, *given)
 
-    refused(r'images of shape \(3, 84, 84\), got uint8 \(3, 80, 84\)', images=np.empty((3, 80, 84), np.uint8))
+    refused(r'images of shape \(n, height, width\), got uint8 \(3, 84\)', images=np.empty((3, 84), np.uint8))
     refused(r'uint8 images .* got float32 \(3, 84, 84\)', images=np.empty((3, 84, 84), np.float32))
     refused('contiguous', images=np.empty((3, 84, 168), np.uint8)[:, :, ::2])
     refused(r'position_m of shape \(3, 2\), got shape \(2, 2\)', 0, np.zeros((2, 2)))
