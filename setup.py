@@ -36,12 +36,14 @@ ros = [
     'cv-bridge',
     'ros-diagnostic-msgs',
     'ros-geometry-msgs',
+    'ros-lifecycle-msgs',
     'ros-rcl-interfaces',
     'ros-rclpy',
     'ros-rmw-fastrtps-cpp',
     'ros-sensor-msgs',
     'ros-std-msgs',
     'ros-std-srvs',
+    'ros-trajectory-msgs',
 ]
 test = [
     'captum',
@@ -83,6 +85,7 @@ setup(
             'maze-introspection = maze_introspection.cli:main',
             'simulator_node = maze_policy.simulator_node:main',
             'policy_node = maze_policy.policy_node:main',
+            'arm_node = maze_policy.arm_node:main',
             'introspection_node = maze_introspection.introspection_node:main',
             'recorder_node = maze_introspection.recorder_node:main',
         ],
