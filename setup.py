@@ -74,6 +74,7 @@ setup(
         ('share/ament_index/resource_index/packages', [f'resource/{name}']),
         (f'share/{name}', ['package.xml']),
         *shipped('config'),
+        *shipped('gazebo'),
         *shipped('launch'),
     ],
     zip_safe=False,

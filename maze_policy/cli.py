@@ -1,4 +1,4 @@
-"""`maze-policy`: train a policy, and try one out."""
+"""`maze-policy`: train a policy, try one out, and make the world it plays in."""
 
 from __future__ import annotations
 
@@ -7,12 +7,21 @@ import json
 import sys
 from pathlib import Path
 
-from maze_policy.config import TRANSFER, EvaluateConfig, NetworkConfig, RlConfig, TrainConfig
+from maze_policy.config import (
+    TRANSFER,
+    CameraConfig,
+    EvaluateConfig,
+    NetworkConfig,
+    PhysicsConfig,
+    RlConfig,
+    TrainConfig,
+)
 from maze_policy.maze import load_maze
 from maze_policy.parameters import MISSING_EXTRA, Config, add_options, from_options
 from maze_policy.share import checkpoint_path, policy_name
 from maze_policy.world import add_world_options, world_from_options
 
+FLAVOURS = ('fortress', 'harmonic')  # of Gazebo
 STAGES: dict[str, type[Config]] = {'distil': TrainConfig, 'rl': RlConfig}
 CHECKPOINT = 'NAME.safetensors, or the name of a shipped policy'
 
@@ -85,6 +94,18 @@ def main(arguments: list[str] | None = None) -> int:
     add_world_options(trial, 'nominal')
     trial.set_defaults(run=_evaluate)
 
+    gazebo = commands.add_parser(
+        'gazebo',
+        help='make the Gazebo world of the maze, and the configuration of ros_gz_bridge',
+        description='Write maze.sdf and bridge.yaml. Shipped ones are in gazebo/; docs/gazebo.md says how to go on.',
+        allow_abbrev=False,
+    )
+    gazebo.add_argument('--flavour', choices=FLAVOURS, required=True, help='generation of Gazebo')
+    gazebo.add_argument('--out', type=Path, required=True, help='folder for the two files')
+    add_options(gazebo, PhysicsConfig)
+    add_options(gazebo, CameraConfig)
+    gazebo.set_defaults(run=_gazebo)
+
     options = parser.parse_args(arguments)
     try:
         options.run(options)
@@ -156,6 +177,14 @@ def _evaluate(options: argparse.Namespace) -> None:
     if options.out:
         summary = {'config': config.as_dict(), 'world': world.as_dict(), **evaluation.summary()}
         options.out.write_text(json.dumps(summary, indent=2) + '\n')
+
+
+def _gazebo(options: argparse.Namespace) -> None:
+    from maze_policy.gazebo import write
+
+    physics, camera = from_options(PhysicsConfig, options), from_options(CameraConfig, options)
+    write(options.out, options.flavour, load_maze(options.maze), physics, camera)
+    print(f'{options.out}/maze.sdf and bridge.yaml for Gazebo {options.flavour.capitalize()}')
 
 
 if __name__ == '__main__':

@@ -24,7 +24,6 @@ from maze_policy.simulator import ROLLING
 from maze_policy.topics import CAMERA_IMAGE, CAMERA_INFO, NAMESPACE, Topic
 
 STEP_S = 0.001  # of Gazebo's physics
-BOX_M = 0.008  # walls are straight boxes no longer than this: 0.4 mm off the arc in the innermost wall
 # The board is a thing with mass that a spring pulls to the commanded tilt against a damper: so stiff that a ball at the
 # rim bends it by 1 % of an action, so damped that it follows like the simulator's first-order lag.
 BOARD_KG = 0.3
@@ -240,7 +239,7 @@ def _board(kind: Flavour, maze: Maze, physics: PhysicsConfig) -> str:
 def _walls(maze: Maze, physics: PhysicsConfig) -> Iterator[str]:
     surface = _surface(physics.wall_friction, float(contact_restitution(physics.restitution, physics.wall_friction)))
     material = _material(WALL)
-    for index, (x, y, angle, half_t, half_length) in enumerate(wall_pieces(maze, BOX_M)):
+    for index, (x, y, angle, half_t, half_length) in enumerate(wall_pieces(maze)):
         place = f'<pose>{x:.6f} {y:.6f} {WALL_HEIGHT_M / 2} 0 0 {angle:.5f}</pose>'
         if half_length:
             size = f'{2 * half_t:.6g} {2 * half_length:.6f} {WALL_HEIGHT_M}'
