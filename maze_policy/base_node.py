@@ -141,17 +141,19 @@ class BaseNode(Node):
         return int(self.get_clock().now().nanoseconds)
 
     def start_when_taken(self, config: NodeConfig, start: Callable[[], None]) -> None:
-        """Call `start` once every node in `wait_for` takes those of our outputs that it should.
+        """Call `start` once every node in `wait_for` takes those of our outputs that it should, and the clock runs.
 
         So a node that makes its inputs in `start` says by them that its own listeners are there, and the first frame
-        travels the whole chain.
+        travels the whole chain. With `use_sim_time` nothing is heard before the first /clock: no age could be told.
         """
         began_s = time.monotonic()
 
         def look() -> None:
             missing = self._missing(config.wait_for)
+            if self.now_ns() == 0:
+                missing.append('nobody publishes /clock, which use_sim_time asks for')
             if missing and time.monotonic() - began_s > config.wait_for_s:
-                raise TimeoutError(f'after {config.wait_for_s:g} s still {"; ".join(missing)} (parameter wait_for)')
+                raise TimeoutError(f'after {config.wait_for_s:g} s still {"; ".join(missing)} (parameter wait_for_s)')
             if missing:
                 self.get_logger().info(f'waiting: {"; ".join(missing)}', throttle_duration_sec=5.0, skip_first=True)
             else:

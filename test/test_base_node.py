@@ -59,10 +59,7 @@ def test_a_group_is_prefixed_and_takes_its_defaults_from_a_file(node):
         ({'max_age_s': float('nan')}, 'max_age_s wants a finite number'),
         ({'max_age_s': 'old'}, "max_age_s wants float, got 'old'"),
         ({'camera_reliable': 1}, 'camera_reliable wants bool, got 1'),
-        (
-            {'wait_for': ['nobody']},
-            "wait_for wants one of simulator, ball_tracker, policy, arm, introspection, recorder, got 'nobody'",
-        ),
+        ({'wait_for': ['nobody']}, "wait_for wants one of simulator, .*, recorder, got 'nobody'"),
     ],
 )
 def test_a_bad_value_is_quoted_with_what_was_wanted(node, given, says):

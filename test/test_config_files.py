@@ -44,7 +44,7 @@ def said_for(file, node):
 
 
 def test_these_are_all_files():
-    expected = {'maze.yaml', 'sim.yaml', 'record.yaml', 'fastdds.xml', 'profiles'}
+    expected = {'maze.yaml', 'fastdds.xml', 'profiles'}
     assert {file.name for file in CONFIG.iterdir()} == expected
 
 

@@ -77,7 +77,7 @@ def parameter_tables():
             )
             low, high, choices = (field.metadata[key] for key in ('low', 'high', 'choices'))
             span = f'{low} to {high}' if high is not None else f'from {low}' if low is not None else ''
-            if choices and len(choices) < 8:
+            if choices and len(choices) < 10:
                 span = ', '.join(choices)
             meaning = field.metadata['description'].replace('|', '\\|')
             parts.append(f'| `{prefix}{field.name}` | {default} | {span} | {meaning} |')
