@@ -103,6 +103,7 @@ class ArmNode(CommandedNode):
             self._why_not = astray
             return
         self._motion, self._why_not, self._do = tilting(self._config), '', self._play
+        self._silent = True
         if hasattr(self, 'commands'):
             self.commands.clear()
         else:
@@ -188,6 +189,7 @@ class ArmNode(CommandedNode):
         if not self._why_not:
             self._since_s = now_s
         self._motion, self._why_not, self._do = None, why, self._seek
+        self.health.fail(why)
         self.get_logger().error(f'stopped: {why}', throttle_duration_sec=1.0)
 
     def report(self) -> None:
