@@ -85,6 +85,7 @@ setup(
             'maze-policy = maze_policy.cli:main',
             'maze-introspection = maze_introspection.cli:main',
             'simulator_node = maze_policy.simulator_node:main',
+            'camera_node = maze_policy.camera_node:main',
             'policy_node = maze_policy.policy_node:main',
             'arm_node = maze_policy.arm_node:main',
             'introspection_node = maze_introspection.introspection_node:main',

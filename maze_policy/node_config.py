@@ -69,8 +69,8 @@ class CameraNodeConfig(NodeConfig):
     exposure_s: float = parameter('wanted exposure of a V4L2 camera, s; 0 is automatic', 0.0, low=0.0, high=10.0)
     pixel_format: str = parameter(
         'how a V4L2 camera sends its pictures, by its four letters; many are fast enough with MJPG alone',
-        '',
-        choices=('', 'MJPG', 'YUYV', 'UYVY', 'NV12', 'GREY', 'RGB3', 'BGR3'),
+        'any',
+        choices=('any', 'MJPG', 'YUYV', 'UYVY', 'NV12', 'GREY', 'RGB3', 'BGR3'),
     )
     calibration: str = parameter('camera_info YAML; empty publishes a camera_info of zeros: not calibrated', '')
     frame_id: str = parameter('frame of the camera, in every header', 'camera')

@@ -8,13 +8,13 @@ from maze_introspection.config import IntrospectionConfig, IntrospectionNodeConf
 from maze_policy import topics
 from maze_policy.config import CameraConfig, PhysicsConfig, TiltConfig
 from maze_policy.maze import Maze, load_maze
-from maze_policy.node_config import NodeConfig, PolicyNodeConfig, SimulatorNodeConfig
+from maze_policy.node_config import CameraNodeConfig, NodeConfig, PolicyNodeConfig, SimulatorNodeConfig
 from maze_policy.parameters import fields_of
 
 DOC = Path(__file__).parent.parent / 'docs/nodes.md'
 CONTENT = {
     topics.CAMERA_IMAGE: 'overhead view, rgb8',
-    topics.CAMERA_INFO: 'pinhole camera, no distortion',
+    topics.CAMERA_INFO: "the camera's calibration, or zeros; of the simulator a pinhole without distortion",
     topics.OBSERVATION: 'mono8, 84 x 84: exactly what the network saw',
     topics.LSTM_GATES: '4 x n_l: input, forget, candidate, output, after their nonlinearities',
     topics.LSTM_STATE: '2 x n_l: hidden, cell',
@@ -32,10 +32,11 @@ CONTENT = {
     topics.HISTOGRAM: 'live figure 6, rgb8, only while somebody looks',
     topics.DIAGNOSTICS: 'of every node, every second: rates, longest times, what was refused and why',
 }
-SPEAKERS = {'camera': 'simulator', 'ball': 'simulator', 'policy': 'policy', 'introspection': 'introspection'}
+SPEAKERS = {'camera': 'camera, simulator', 'ball': 'simulator', 'policy': 'policy', 'introspection': 'introspection'}
 GROUPS = (
     ('Every node', NodeConfig, ''),
     ('simulator', SimulatorNodeConfig, ''),
+    ('camera', CameraNodeConfig, ''),
     ('policy', PolicyNodeConfig, ''),
     ('introspection', IntrospectionNodeConfig, ''),
     ('introspection, definitions', IntrospectionConfig, ''),

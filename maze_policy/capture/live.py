@@ -69,7 +69,7 @@ class Device(OpenCvCapture):
         )
         super().__init__(config, path, cv2.CAP_V4L2, [], missing)
         wanted: list[tuple[int, float]] = [
-            (cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*config.pixel_format) if config.pixel_format else 0)
+            (cv2.CAP_PROP_FOURCC, 0 if config.pixel_format == 'any' else cv2.VideoWriter.fourcc(*config.pixel_format))
         ]
         wanted += [(cv2.CAP_PROP_FRAME_WIDTH, config.width_px), (cv2.CAP_PROP_FRAME_HEIGHT, config.height_px)]
         wanted += [(cv2.CAP_PROP_FPS, config.rate_hz), (cv2.CAP_PROP_BUFFERSIZE, V4L2_BUFFERS)]
@@ -79,7 +79,7 @@ class Device(OpenCvCapture):
         self.measure()
         self.compare(config, 'the nearest that the driver has; v4l2-ctl --list-formats-ext tells all')
         self._set_exposure(config.exposure_s)
-        if config.pixel_format and int(self.video.get(cv2.CAP_PROP_FOURCC)) != wanted[0][1]:
+        if wanted[0][1] and int(self.video.get(cv2.CAP_PROP_FOURCC)) != wanted[0][1]:
             self.remarks.append(f'wanted pixel_format {config.pixel_format}, the driver keeps another')
 
     def _set_exposure(self, exposure_s: float) -> None:
