@@ -8,7 +8,7 @@ from maze_introspection.config import IntrospectionConfig, IntrospectionNodeConf
 from maze_policy import topics
 from maze_policy.config import CameraConfig, PhysicsConfig, TiltConfig
 from maze_policy.maze import Maze, load_maze
-from maze_policy.node_config import CameraNodeConfig, NodeConfig, PolicyNodeConfig, SimulatorNodeConfig
+from maze_policy.node_config import ArmNodeConfig, CameraNodeConfig, NodeConfig, PolicyNodeConfig, SimulatorNodeConfig
 from maze_policy.parameters import fields_of
 
 DOC = Path(__file__).parent.parent / 'docs/nodes.md'
@@ -38,6 +38,7 @@ GROUPS = (
     ('simulator', SimulatorNodeConfig, ''),
     ('camera', CameraNodeConfig, ''),
     ('policy', PolicyNodeConfig, ''),
+    ('arm', ArmNodeConfig, ''),
     ('introspection', IntrospectionNodeConfig, ''),
     ('introspection, definitions', IntrospectionConfig, ''),
     ('recorder', RecorderConfig, ''),
