@@ -183,3 +183,32 @@ class ArmNodeConfig(NodeConfig):
     def topics(self) -> tuple[str, ...]:
         """The controller's topics."""
         return self.controller_topics or ARM_INTERFACES[self.interface][0]
+
+
+@dataclass(frozen=True)
+class TrialNodeConfig(NodeConfig):
+    """The referee of trials on a robot or in Gazebo."""
+
+    episodes: int = parameter('end after this many trials; 0 goes on', 0, low=0)
+    time_limit_s: float = parameter('a trial that takes longer has failed, s', 60.0, low=0.1, high=3600.0)
+    solved_frames: int = parameter(
+        'solved is a ball that is seen in the centre so many times in a row', 3, low=1, high=1000
+    )
+    settle_s: float = parameter(
+        'a trial begins once the ball has lain still in the outer ring for this long, s', 2.0, low=0.1, high=60.0
+    )
+    lost_after_s: float = parameter(
+        'a trial is void, and the policy stopped, when no ball is seen for this long, s', 2.0, low=0.1, high=60.0
+    )
+    answer_timeout_s: float = parameter(
+        'the policy must have changed its state after this long; to load one takes seconds, s', 60.0, low=0.1
+    )
+    reset_command: tuple[str, ...] = parameter(
+        'program and arguments that put the ball back into the outer ring; empty: a person is asked to', ()
+    )
+    reset_timeout_s: float = parameter(
+        'the program is killed after this long, and run again if the ball has not come to rest by then, s',
+        30.0,
+        low=0.1,
+        high=3600.0,
+    )
