@@ -44,6 +44,8 @@ HISTOGRAM = Topic('introspection/histogram', IMAGE, 1)  # rgb8, live figure 6
 DIAGNOSTICS = Topic('/diagnostics', 'diagnostic_msgs/msg/DiagnosticArray', 10)
 
 RESET_SERVICE = 'policy/reset'  # std_srvs/srv/Trigger: the next frame starts an episode
+GET_STATE_SERVICE = 'policy/get_state'  # lifecycle_msgs/srv/GetState
+CHANGE_STATE_SERVICE = 'policy/change_state'  # lifecycle_msgs/srv/ChangeState: activate plays, deactivate levels first
 
 # On DIAGNOSTICS the introspection node tells its thresholds under keys with this prefix, so that a bag knows them.
 PARAMETER_KEY = 'parameter '
