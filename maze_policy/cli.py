@@ -7,6 +7,7 @@ import json
 import sys
 from pathlib import Path
 
+from maze_policy.calibrate_config import TURN_HELP, CalibrateConfig, MarkerConfig
 from maze_policy.config import (
     TRANSFER,
     CameraConfig,
@@ -106,6 +107,40 @@ def main(arguments: list[str] | None = None) -> int:
     add_options(gazebo, CameraConfig)
     gazebo.set_defaults(run=_gazebo)
 
+    again = commands.add_parser(
+        'gazebo-reset',
+        help='put the ball of a running Gazebo at rest anywhere in the outer ring',
+        description='Replace the ball in a running Gazebo. The same seed gives the same place.',
+        allow_abbrev=False,
+    )
+    again.add_argument('--flavour', choices=FLAVOURS, required=True, help='generation of Gazebo')
+    again.add_argument('--seed', type=int, default=0, help='seed of the place (default: %(default)s)')
+    add_options(again, PhysicsConfig)
+    again.set_defaults(run=_gazebo_reset)
+
+    found = commands.add_parser(
+        'calibrate',
+        help='find the level board in the picture of a camera and write where it is as a parameter file',
+        description='Find the level board in what the camera shows, draw it over the picture, and write the parameters '
+        'that policy and ball_tracker need to see it from straight above. See docs/calibration.md.',
+        allow_abbrev=False,
+    )
+    found.add_argument('source', help='image file, or anything that camera_node reads: a device, URL, video or folder')
+    found.add_argument('--out', type=Path, required=True, help='parameter file to write, such as board.yaml')
+    found.add_argument('--picture', type=Path, help='image to write: what was found, drawn over what was seen')
+    found.add_argument('--camera-info', type=Path, help="the camera's own calibration, a camera_info YAML")
+    found.add_argument('--turn-deg', type=float, help=TURN_HELP)
+    add_options(found, CalibrateConfig)
+    add_options(found.add_argument_group('the markers'), MarkerConfig)
+    found.set_defaults(run=_calibrate)
+
+    printed = commands.add_parser(
+        'markers', help='write the four markers in true size, to be printed', allow_abbrev=False
+    )
+    printed.add_argument('--out', type=Path, required=True, help='markers.pdf or markers.png, A4')
+    add_options(printed, MarkerConfig)
+    printed.set_defaults(run=_markers)
+
     options = parser.parse_args(arguments)
     try:
         options.run(options)
@@ -185,6 +220,31 @@ def _gazebo(options: argparse.Namespace) -> None:
     physics, camera = from_options(PhysicsConfig, options), from_options(CameraConfig, options)
     write(options.out, options.flavour, load_maze(options.maze), physics, camera)
     print(f'{options.out}/maze.sdf and bridge.yaml for Gazebo {options.flavour.capitalize()}')
+
+
+def _calibrate(options: argparse.Namespace) -> None:
+    from maze_policy.calibrate import as_parameter_file, calibrate, drawn, save_picture
+
+    maze = load_maze(options.maze)
+    config, markers = from_options(CalibrateConfig, options), from_options(MarkerConfig, options)
+    calibrated = calibrate(options.source, maze, config, markers, options.camera_info, options.turn_deg)
+    print(calibrated.text)
+    options.out.write_text(as_parameter_file(calibrated))
+    if options.picture:
+        save_picture(options.picture, drawn(calibrated, maze, markers))
+
+
+def _markers(options: argparse.Namespace) -> None:
+    from maze_policy.marker_sheet import save_markers
+
+    save_markers(options.out, from_options(MarkerConfig, options))
+
+
+def _gazebo_reset(options: argparse.Namespace) -> None:
+    from maze_policy.gazebo import reset
+
+    x, y = reset(options.flavour, load_maze(options.maze), from_options(PhysicsConfig, options), options.seed)
+    print(f'ball at {x:.4f}, {y:.4f} m')
 
 
 if __name__ == '__main__':

@@ -9,13 +9,12 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from maze_policy.maze import Maze
+from maze_policy.maze import WALL_HEIGHT_M, Maze
 from maze_policy.simulator import TURN, half_gap_rad
 
 Float64 = npt.NDArray[np.float64]
 
 BOX_M = 0.004  # walls are straight boxes no longer than this: 0.1 mm off the arc in the innermost wall
-WALL_HEIGHT_M = 0.01
 FLOOR_M = 0.01  # thickness of the board
 BALL_KG = 0.0054  # steel; nothing depends on it
 # Plenty for rolling. With more the floor, which is solved together with the wall, takes part in a bounce.

@@ -13,8 +13,8 @@ import numpy.typing as npt
 from numba import njit, types
 
 from maze_policy.config import PhysicsConfig
-from maze_policy.maze import Maze
-from maze_policy.mujoco_model import BALL_KG, BOX_M, WALL_HEIGHT_M, contact_restitution, mjcf, wall_pieces
+from maze_policy.maze import WALL_HEIGHT_M, Maze
+from maze_policy.mujoco_model import BALL_KG, BOX_M, contact_restitution, mjcf, wall_pieces
 from maze_policy.simulator import BALL_RADIUS, PERIOD, ROLLING, Simulator
 
 Float64 = npt.NDArray[np.float64]

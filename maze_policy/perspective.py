@@ -9,8 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from maze_policy.maze import Maze
-from maze_policy.mujoco_model import WALL_HEIGHT_M
+from maze_policy.maze import WALL_HEIGHT_M, Maze
 from maze_policy.pinhole import Pinhole, tilted_axes
 from maze_policy.render import BALL, FLOOR, TABLE, WALL, grey
 from maze_policy.simulator import TURN, half_gap_rad

@@ -12,8 +12,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from maze_policy.calibrate_config import MarkerConfig
 from maze_policy.config import OBSERVATION_PX, CameraConfig
-from maze_policy.markers import MarkerConfig, marker_picture
+from maze_policy.markers import marker_picture
 from maze_policy.maze import Maze
 from maze_policy.perspective import SCENE, Perspective, draw_scenes, pinhole
 from maze_policy.render import BALL, FLOOR, TABLE, WALL

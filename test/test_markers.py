@@ -4,8 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
+from maze_policy.calibrate_config import MarkerConfig
 from maze_policy.config import CameraConfig
-from maze_policy.markers import MarkerConfig, find_markers, marker_picture
+from maze_policy.markers import find_markers, marker_picture
 from maze_policy.maze import load_maze
 from maze_policy.scene_camera import SceneCamera, draw_scene
 from maze_policy.world import load_world
@@ -64,7 +65,6 @@ def test_they_do_not_tilt_with_the_board():
 @pytest.mark.parametrize(
     ('changes', 'says'),
     [
-        ({'marker_dictionary': 'DICT_4X4_51'}, "got 'DICT_4X4_51'; did you mean 'DICT_4X4_50'"),
         ({'marker_ids': (1, 2, 3, 3)}, 'four different ids'),
         ({'marker_place_m': (0.1, 0.1)}, 'x and y of four markers, got 2 numbers'),
     ],
@@ -72,6 +72,11 @@ def test_they_do_not_tilt_with_the_board():
 def test_refuses_what_makes_no_markers(changes, says):
     with pytest.raises(ValueError, match=says):
         dataclasses.replace(MARKERS, **changes)
+
+
+def test_an_unknown_family_is_an_error():
+    with pytest.raises(ValueError, match="got 'DICT_4X4_51'; did you mean 'DICT_4X4_50'"):
+        marker_picture(dataclasses.replace(MARKERS, marker_dictionary='DICT_4X4_51'), 0, 4)
 
 
 def test_an_id_that_the_family_does_not_have_is_an_error():

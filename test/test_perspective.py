@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 
 from maze_policy.config import TILT_CUE_PER_RAD
-from maze_policy.maze import load_maze
-from maze_policy.mujoco_model import WALL_HEIGHT_M
+from maze_policy.maze import WALL_HEIGHT_M, load_maze
 from maze_policy.perspective import LAMP_XY, SCENE, SIDE_LIGHT, Perspective
 from maze_policy.render import BALL, FLOOR, TABLE, WALL, Renderer, grey
 from maze_policy.simulator import half_gap_rad

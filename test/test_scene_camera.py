@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
+from maze_policy.calibrate_config import MarkerConfig
 from maze_policy.config import CameraConfig
-from maze_policy.markers import MarkerConfig
 from maze_policy.maze import load_maze
 from maze_policy.observation import observe
 from maze_policy.perspective import Perspective
