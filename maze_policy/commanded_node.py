@@ -32,6 +32,11 @@ class CommandedNode(BaseNode):
             self.refuse('tilt command', error)
             return
         who = bytes((info.get('publisher_gid') or {}).get('data', b''))
+        # Before Kilted nobody tells who sent a message; then whoever else could have sent it is one too many.
+        if not who and (count := self.count_publishers(topics.TILT_COMMAND.name)) > 1:
+            self.commands.level()
+            self.refuse('second policy', f'want one node that publishes {topics.TILT_COMMAND.name}, got {count}')
+            return
         stamp_ns = messages.stamp_ns(message.header)
         if objection := self.commands.take(tilt_rad, who, stamp_ns, self.now_ns(), time.monotonic()):
             self.refuse(*objection)

@@ -12,7 +12,7 @@ class Freshness:
     """
 
     def __init__(self, max_age_s: float, what: str = 'frame') -> None:
-        self._max_age_ns = max_age_s * 1e9
+        self.max_age_s = max_age_s
         self._what = what
         self._last_ns: int | None = None
 
@@ -23,10 +23,10 @@ class Freshness:
             stamp_ns: the frame's stamp, ns.
             now_ns: the node's clock, ns.
         """
-        age_ns = now_ns - stamp_ns
-        if age_ns > self._max_age_ns:
-            return f'stale {self._what}', f'want at most {self._max_age_ns / 1e6:g} ms, got {age_ns / 1e6:.1f} ms old'
-        if age_ns < -self._max_age_ns:
+        age_ns, max_age_ns = now_ns - stamp_ns, self.max_age_s * 1e9
+        if age_ns > max_age_ns:
+            return f'stale {self._what}', f'want at most {max_age_ns / 1e6:g} ms, got {age_ns / 1e6:.1f} ms old'
+        if age_ns < -max_age_ns:
             return f'{self._what} from the future', f'{-age_ns / 1e6:.1f} ms ahead of this clock: are both in step?'
         if self._last_ns is not None and stamp_ns == self._last_ns:
             return f'repeated {self._what}', f'stamp {stamp_ns} ns came twice'

@@ -36,21 +36,34 @@ class SimulatorNodeConfig(NodeConfig):
 
 
 @dataclass(frozen=True)
-class PolicyNodeConfig(NodeConfig):
+class ManagedNodeConfig(NodeConfig):
+    """What a managed (lifecycle) node can be told."""
+
+    autostart: bool = parameter(
+        'configure at once and activate once `wait_for` holds, and end if that fails; false: wait for the transitions',
+        True,
+    )
+
+
+@dataclass(frozen=True)
+class PolicyNodeConfig(ManagedNodeConfig):
     """The node that plays a recurrent policy."""
 
     checkpoint: str = parameter(
-        'policy to play: NAME.safetensors, or the name of a shipped one; empty plays nominal', ''
+        'policy to play: NAME.safetensors, or the name of a shipped one; empty plays nominal; can be set while the '
+        'node is unconfigured',
+        '',
+        changeable=True,
     )
     camera_reliable: bool = parameter('subscribe reliably to the camera; false for a best-effort camera driver', True)
     max_age_s: float = parameter(
-        'a frame older (or newer) than this never reaches the LSTM, s', 0.1, low=0.001, high=10.0
+        'a frame older (or newer) than this never reaches the LSTM, s', 0.1, low=0.001, high=10.0, changeable=True
     )
     level_after_s: float = parameter(
-        'without a frame for this long the board is levelled, s', 0.1, low=0.001, high=10.0
+        'without a frame for this long the board is levelled, s', 0.1, low=0.001, high=10.0, changeable=True
     )
     forget_after_s: float = parameter(
-        'without a frame for this long the memory is reset, s', 1.0, low=0.01, high=3600.0
+        'without a frame for this long the memory is reset, s', 1.0, low=0.01, high=3600.0, changeable=True
     )
 
 

@@ -190,6 +190,19 @@ def test_a_second_policy_levels_the_board(graph, play):
     graph.until(lambda: commander.keep() or reaches(controller, TILT)())
 
 
+def test_where_nobody_tells_who_sent_a_message_a_second_publisher_levels_the_board(graph, play):
+    """As on Humble and Jazzy, whose MessageInfo has no publisher_gid."""
+    controller, _, node = play()
+    command = messages.tilt_message(messages.header_at(time.time_ns()), TILT)
+    node._on_tilt(command, {})
+    graph.until(reaches(controller, TILT))
+    Commander(graph)
+    graph.until(lambda: node.count_publishers(topics.TILT_COMMAND.name) == 2)
+    node._on_tilt(command, {})
+    assert node.health.refused('second policy')
+    graph.until(reaches(controller, [0.0, 0.0]))
+
+
 def test_a_tilt_beyond_the_limit_ends_at_the_limit(graph, play):
     controller, commander, _ = play()
     commander.say([1.0, -1e300])

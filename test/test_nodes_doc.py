@@ -81,7 +81,7 @@ def parameter_tables():
             span = f'{low} to {high}' if high is not None else f'from {low}' if low is not None else ''
             if choices and len(choices) < 10:
                 span = ', '.join(choices)
-            meaning = field.metadata['description'].replace('|', '\\|')
+            meaning = field.metadata['description'].replace('|', '\\|') + ' *' * field.metadata['changeable']
             parts.append(f'| `{prefix}{field.name}` | {default} | {span} | {meaning} |')
         parts.append('')
     return '\n'.join(parts)
