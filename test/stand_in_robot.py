@@ -7,9 +7,14 @@ for robot and camera in every trial of the nodes; `camera_node` opens the addres
     python test/stand_in_robot.py --log robot.jsonl --trials 10
     python -m maze_policy.camera_node --ros-args -r __ns:=/maze -p source:=http://127.0.0.1:8090/stream.mjpg
 
-A board is put back by the service `stand_in/reset`, which `python test/stand_in_robot.py reset` calls. The log has one
-JSON object per line: `robot`, `command`, `refused`, `frame` (the truth under the number of its picture), `reset`,
-`solved`, `end`; `at_ns` is the system clock's, as ROS stamps are.
+Without --trials somebody else says when a trial is over; then the service `stand_in/reset` puts the ball back, which
+`python test/stand_in_robot.py reset` calls. To film a policy in the simulator instead, without ROS, with the truth of
+every picture in run.jsonl:
+
+    python test/stand_in_robot.py --write-video run.avi --policy robust --trials 5
+
+The log has one JSON object per line: `robot`, `command`, `refused`, `frame` (the truth under the number of its
+picture), `reset`, `solved`, `given up`, `end`; `at_ns` is on the system's clock, as the stamps of ROS are.
 """
 
 from __future__ import annotations
@@ -29,7 +34,7 @@ import yaml
 from mjpeg import MjpegServer
 from rclpy.signals import SignalHandlerOptions
 from stand_in_plant import Plant
-from stand_in_video import VideoFile
+from stand_in_video import VideoFile, write_episodes
 from std_srvs.srv import Trigger
 
 from maze_policy.base_node import EventsExecutor
@@ -165,8 +170,8 @@ class StandIn:
             due_s = max(due_s + period_s, time.monotonic())
             if self.ended.wait(due_s - time.monotonic()):
                 return
-            if self._random.random() < self.plant.missed:
-                continue
+            if self._random.random() < self.plant.missed or not (self.server.viewers or self._video):
+                continue  # nobody sees it
             number += 1
             with self._lock:
                 now_s = time.monotonic()
@@ -242,12 +247,33 @@ def parsed():
     parser.add_argument('--time-limit-s', type=float, default=60.0, help='of a trial (default: %(default)s)')
     parser.add_argument('--log', help='file of JSON lines: all commands, and the truth under every picture')
     parser.add_argument('--record', help='lossless video of all pictures, FILE.avi, and FILE.jsonl with the truth')
+    parser.add_argument('--write-video', help='no robot: film --trials episodes of --policy into FILE.avi, FILE.jsonl')
+    parser.add_argument('--policy', default='robust', help='policy to film (default: %(default)s)')
     add_world_options(parser, 'real_like')
     return parser.parse_args()
 
 
+def film(options):
+    """Write a video of a policy that plays in the simulator; the exit code."""
+    from maze_policy.checkpoint import load_policy
+
+    solved_s = write_episodes(
+        options.write_video,
+        load_maze(),
+        world_from_options(options),
+        load_policy(options.policy, threads=1),
+        episodes=max(options.trials, 1),
+        seed=options.seed,
+        time_limit_s=options.time_limit_s,
+        markers=None if options.no_markers else MarkerConfig(),
+    )
+    return 0 if None not in solved_s else 1
+
+
 def main():
     options = parsed()
+    if options.write_video:
+        return film(options)
     signals = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: signals.set())

@@ -8,6 +8,12 @@ import threading
 from pathlib import Path
 
 import cv2
+import numpy as np
+
+from maze_policy.boards import Boards
+from maze_policy.policy import choose
+from maze_policy.scene_camera import SceneCamera, draw_scene
+from maze_policy.simulator import BALL_RADIUS
 
 MOST_WAITING = 64  # pictures; 60 MB
 
@@ -47,3 +53,37 @@ class VideoFile:
             self._video.write(cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
             self._truth.write(json.dumps(truth) + '\n')
             self._pictures += 1
+
+
+def write_episodes(path, maze, world, policy, *, episodes, seed, time_limit_s, markers=None):
+    """Play a policy in simulated time, and film it as the stand-in's camera would: an open-loop video.
+
+    One robot and one room for all episodes. The policy sees what it sees in training, not the film.
+
+    Returns:
+        Each episode's seconds, None where it was not solved.
+    """
+    boards = Boards(maze, world, 1, seed)
+    scene, which = draw_scene(world, maze, np.random.default_rng(seed)), np.zeros(1, dtype=np.int64)
+    camera = SceneCamera(maze, scene, markers=markers, seed=seed)
+    video = VideoFile(path, np.mean(world.rate_hz))
+    solved_s, number = [], 0
+    for episode in range(1, episodes + 1):
+        boards.reset(which)
+        boards._scene[0] = scene.view
+        boards.simulator.coefficients[0, BALL_RADIUS] = scene.ball_radius_m
+        memory, solved = policy.initial_memory(), False
+        while not solved and not boards.late(time_limit_s)[0]:
+            step = policy.step(boards.observations(which)[0], memory)
+            memory, action = step.memory, choose(step.scores)
+            ball_m, tilt_rad = boards.simulator.position_m[0], boards.simulator.tilt_rad[0]
+            number += 1
+            truth = {'number': number, 'episode': episode, 'at_s': round(float(boards.elapsed_s[0]), 6)}
+            truth |= {'ball_m': ball_m.tolist(), 'tilt_rad': tilt_rad.tolist(), 'action': int(action)}
+            video.write(camera.picture(ball_m, tilt_rad), truth)
+            boards.step(np.array([action]), which)
+            solved = bool(boards.simulator.solved[0])
+        solved_s.append(round(float(boards.elapsed_s[0]), 2) if solved else None)
+        print(f'stand_in: episode {episode}: {f"solved in {solved_s[-1]} s" if solved else "not solved"}', flush=True)
+    video.close()
+    return solved_s

@@ -11,12 +11,16 @@ import numpy as np
 import pytest
 from conftest import DEADLINE_S
 from stand_in_plant import JointTrajectoryController, Plant, read_number, write_number
+from stand_in_video import write_episodes
 from std_srvs.srv import Trigger
 
 from maze_policy import messages, topics
 from maze_policy.camera_node import CameraNode
+from maze_policy.capture import Ended, open_capture
 from maze_policy.maze import load_maze
-from maze_policy.node_config import ARM_INTERFACES, ArmNodeConfig
+from maze_policy.node_config import ARM_INTERFACES, ArmNodeConfig, CameraNodeConfig
+from maze_policy.policy import PolicyStep
+from maze_policy.scene_camera import SceneCamera, draw_scene
 from maze_policy.world import load_world
 
 HERE = Path(__file__).parent
@@ -192,3 +196,29 @@ def test_commands_tilt_the_board_and_the_camera_shows_the_logged_truth(graph, ro
     summary = stand_in.end()
     assert (summary['commands'], summary['refused']) == (2, 1)
     assert summary['frames'] >= len(pictures)
+
+
+def test_a_film_has_every_picture_to_the_last_bit_and_the_truth_beside_it(tmp_path):
+    class Still:
+        """A policy that never tilts."""
+
+        def initial_memory(self):
+            return 0
+
+        def step(self, observation, memory):
+            return PolicyStep(np.eye(5)[4], *[np.zeros(1)] * 3, memory + 1)
+
+    world, maze = load_world('real_like', {'engine': 'planar'}), load_maze()
+    film = tmp_path / 'run.avi'
+    assert write_episodes(film, maze, world, Still(), episodes=2, seed=3, time_limit_s=0.4) == [None, None]
+    truth = [json.loads(line) for line in film.with_suffix('.jsonl').read_text().splitlines()]
+    video = open_capture(CameraNodeConfig(source=str(film), rate_hz=1000.0))
+    pictures = [video.read().image for _ in truth]
+    with pytest.raises(Ended):
+        video.read()
+    # The same camera sees the same again, and its noise too.
+    camera = SceneCamera(maze, draw_scene(world, maze, np.random.default_rng(3)), seed=3)
+    again = [camera.picture(line['ball_m'], line['tilt_rad']) for line in truth]
+    np.testing.assert_array_equal(pictures, again)
+    assert [line['number'] for line in truth] == list(range(1, len(truth) + 1))
+    assert {line['episode'] for line in truth} == {1, 2}
