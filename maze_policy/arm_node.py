@@ -12,7 +12,7 @@ import numpy as np
 from maze_policy import messages, topics
 from maze_policy.arm import Waypoint, approach, neutral_rad, tilting
 from maze_policy.base_node import declare, refuse_unknown_parameters, run
-from maze_policy.command import TiltCommands
+from maze_policy.command import LEVEL, TiltCommands
 from maze_policy.commanded_node import CommandedNode
 from maze_policy.node_config import ARM_INTERFACES, ArmNodeConfig
 from maze_policy.topics import Topic
@@ -44,7 +44,7 @@ class ArmNode(CommandedNode):
         self._alone_until_s = 0.0  # the controller needs no more commands until then
         self._joints_rad: Any = None  # as told last
         self._told_s = self._fine_s = -np.inf  # when; and when the joints last were where they should be
-        self._silent = True
+        self._target_rad = LEVEL
         if config.joint_states_topic:
             told = Topic(config.joint_states_topic, 'sensor_msgs/msg/JointState', 1)
             self.input(told, self._on_joints, reliable=False)
@@ -103,7 +103,7 @@ class ArmNode(CommandedNode):
             self._why_not = astray
             return
         self._motion, self._why_not, self._do = tilting(self._config), '', self._play
-        self._silent = True
+        self._target_rad = LEVEL
         if hasattr(self, 'commands'):
             self.commands.clear()
         else:
@@ -112,13 +112,12 @@ class ArmNode(CommandedNode):
 
     def _play(self, now_s: float, step_s: float) -> None:
         """Follow the commands."""
-        silent = self.commands.silent(now_s)
-        if silent and not self._silent:
+        if self.commands.silent(now_s) and self._target_rad.any():  # silence after level is no news
             why = f'no good tilt command for {self._config.command_timeout_s * 1e3:g} ms: board levelled'
             self.health.fail(why)
             self.get_logger().warning(why, throttle_duration_sec=1.0)
-        self._silent = silent
-        self._advance(self.commands.tilt_rad(now_s), step_s)
+        self._target_rad = self.commands.tilt_rad(now_s)
+        self._advance(self._target_rad, step_s)
 
     def _advance(self, target_rad: Any, step_s: float) -> None:
         """One step towards a target, sent."""
@@ -203,7 +202,7 @@ class ArmNode(CommandedNode):
         if not self._motion:
             return
         follower = self._motion.follower
-        end_rad = np.zeros(2) if self._do == self._play else follower.stop_rad
+        end_rad = LEVEL if self._do == self._play else follower.stop_rad
         give_up_s = time.monotonic() + 3.0
         self._advance(end_rad, self._period_s)
         while not follower.rests_at(end_rad) and time.monotonic() < give_up_s:

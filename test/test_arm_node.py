@@ -166,7 +166,14 @@ def test_silence_levels_the_board_and_says_so(graph, play):
     controller, commander, node = play(command_timeout_s=0.3)
     graph.until(lambda: commander.keep() or reaches(controller, TILT)())
     graph.until(reaches(controller, [0.0, 0.0]))
+    count = node.health.counted('failures')
     assert 'no good tilt command for 300 ms: board levelled' in node.health.report(1.0).summary
+    graph.until(lambda: commander.keep([0.0, 0.0]) or not node.commands.silent(time.monotonic()))
+    graph.until(lambda: node.commands.silent(time.monotonic()))
+    graph.spin_for(0.1)
+    assert node.health.counted('failures') == count, (
+        'silence after level, as of a policy that was deactivated, is no news'
+    )
 
 
 @pytest.mark.parametrize('bad', [np.nan, np.inf])
@@ -303,7 +310,7 @@ def test_a_flood_of_commands_never_exceeds_a_limit(graph, process):
     graph.until(reaches(controller, [0.0, 0.0]))
     sent_s = np.array([at_s for at_s, _ in controller.path])
     path, rates = np.array([joints for _, joints in controller.path]), np.array(controller.rates)
-    assert len(path) > 250
+    assert len(path) > 100
     assert np.abs(path).max() <= LIMIT * (1 + 1e-9)
     assert np.abs(np.diff(path, axis=0)).max() <= FASTEST * PERIOD_S * (1 + 1e-9)
     assert np.abs(rates).max() <= FASTEST * (1 + 1e-9)
