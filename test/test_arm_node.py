@@ -162,12 +162,12 @@ def test_where_nobody_tells_the_pose_the_controller_gets_one_long_way(graph):
     assert time.monotonic() - began_s > 0.6
 
 
-def test_silence_levels_the_board_and_says_so(graph, play):
+def test_silence_levels_the_board_and_says_so(graph, play, capfd):
     controller, commander, node = play(command_timeout_s=0.3)
     graph.until(lambda: commander.keep() or reaches(controller, TILT)())
     graph.until(reaches(controller, [0.0, 0.0]))
     count = node.health.counted('failures')
-    assert 'no good tilt command for 300 ms: board levelled' in node.health.report(1.0).summary
+    assert 'no good tilt command for 300 ms: board levelled' in capfd.readouterr().err
     graph.until(lambda: commander.keep([0.0, 0.0]) or not node.commands.silent(time.monotonic()))
     graph.until(lambda: node.commands.silent(time.monotonic()))
     graph.spin_for(0.1)
@@ -229,12 +229,12 @@ def test_when_the_controller_goes_nothing_is_commanded_and_the_return_is_slow(gr
 
 
 def test_an_arm_that_does_not_follow_is_commanded_no_more(graph, play):
-    controller, commander, node = play(tells=(0.0, 0.0), joint_states_topic='/joint_states', near_neutral_deg=1.0)
+    controller, commander, _ = play(tells=(0.0, 0.0), joint_states_topic='/joint_states', near_neutral_deg=1.0)
     controller._note = lambda at_s, joints: controller.path.append((at_s, np.array(joints)))  # stuck
-    commander.say([LIMIT, 0.0])
-    graph.until(
-        lambda: 'is 5.0 deg from its command, want at most 3: does the controller' in node.health.report(1).summary
-    )
+    commander.probe.hear(topics.DIAGNOSTICS)
+    told = commander.probe.heard[topics.DIAGNOSTICS]
+    says = 'tilt_x is 5.0 deg from its command, want at most 3: does the controller move it?'
+    graph.until(lambda: commander.keep([LIMIT, 0.0]) or any(says in m.status[0].message for m in told))
 
 
 def start(domain, *parameters, module='arm_node'):
