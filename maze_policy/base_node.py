@@ -21,6 +21,7 @@ from rclpy.signals import SignalHandlerOptions
 from rclpy.utilities import remove_ros_args
 
 from maze_policy import messages
+from maze_policy.board import BoardConfig
 from maze_policy.config import CameraConfig, PhysicsConfig
 from maze_policy.health import Health
 from maze_policy.maze import Maze
@@ -36,7 +37,7 @@ except ImportError:  # before Kilted
 
 C = TypeVar('C', bound=Config)
 
-SHARED: dict[str, type[Config]] = {'maze': Maze, 'physics': PhysicsConfig, 'camera': CameraConfig}
+SHARED: dict[str, type[Config]] = {'maze': Maze, 'physics': PhysicsConfig, 'camera': CameraConfig, 'board': BoardConfig}
 
 DRAIN_LIMIT_S = 3.0
 USERS_ERRORS = (ValueError, OSError, ParameterException)  # what a user can mend; a traceback does not help

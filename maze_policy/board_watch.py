@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +17,8 @@ UInt8 = npt.NDArray[np.uint8]
 
 # How far the board may be from its calibrated place to be found there at all: turns, rad, and shifts, m.
 LOOSE = (0.06, 0.06, 0.1, 0.01, 0.01, 0.01)
+PATIENCE = 3  # objections in a row that end the play
+NOT_YET = 'the board has not been looked for yet'
 
 
 class BoardWatch:
@@ -58,3 +63,46 @@ class BoardWatch:
                 f'back or run {CALIBRATE} again'
             )
         return None
+
+
+class BoardGuard:
+    """Says whether to play: asks a `BoardWatch` now and then, in a thread of its own, since an answer takes longer than
+    a frame may wait.
+
+    Before the first answer there is no reason to play. One objection, as to a hand in the picture, is asked again with
+    the next pictures; only several in a row count.
+
+    Args:
+        objection: `BoardWatch.objection`.
+        every_s: how often to ask while all is well, s.
+    """
+
+    def __init__(self, objection: Callable[[UInt8], str | None], every_s: float) -> None:
+        self._objection, self._every_s = objection, every_s
+        self._thread = ThreadPoolExecutor(1, 'board')
+        self._asked: Future[str | None] | None = None
+        self.forget()
+
+    def forget(self) -> None:
+        """Ask anew before anything is played."""
+        self._asked = None
+        self._asked_s, self._in_a_row, self.trouble = -float('inf'), PATIENCE, NOT_YET
+
+    def look(self, image: UInt8, now_s: float) -> None:
+        """Take in the last answer, and ask again when it is time; does not wait.
+
+        Args:
+            image: rgb8 or mono8, of the size of the calibration.
+            now_s: the steady clock, s.
+        """
+        if self._asked and self._asked.done():
+            objection, self._asked = self._asked.result(), None
+            self._in_a_row = self._in_a_row + 1 if objection else 0
+            if not objection or self._in_a_row >= PATIENCE:
+                self.trouble = objection or ''
+        if self._asked is None and (self._in_a_row or now_s - self._asked_s >= self._every_s):
+            self._asked, self._asked_s = self._thread.submit(self._objection, image), now_s
+
+    def close(self) -> None:
+        """End the thread."""
+        self._thread.shutdown(cancel_futures=True)

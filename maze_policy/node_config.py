@@ -65,6 +65,12 @@ class PolicyNodeConfig(ManagedNodeConfig):
     forget_after_s: float = parameter(
         'without a frame for this long the memory is reset, s', 1.0, low=0.01, high=3600.0, changeable=True
     )
+    board_check_s: float = parameter(
+        'with a calibration of the board, look so often whether it is in view and where it was, s',
+        1.0,
+        low=0.05,
+        high=3600.0,
+    )
 
 
 @dataclass(frozen=True)
@@ -110,6 +116,18 @@ ARM_INTERFACES = {
     'positions': (('/position_controller/commands',), 'std_msgs/msg/Float64MultiArray'),
     'joints': (('arm/tilt_x', 'arm/tilt_y'), 'std_msgs/msg/Float64'),
 }
+
+
+@dataclass(frozen=True)
+class BallTrackerNodeConfig(NodeConfig):
+    """The node that finds the ball in the camera image."""
+
+    camera_reliable: bool = parameter('subscribe reliably to the camera; false for a best-effort camera driver', True)
+    max_age_s: float = parameter('a frame older (or newer) than this is not looked at, s', 0.1, low=0.001, high=10.0)
+    ball_brighter: bool = parameter('the ball is brighter than the floor; false: darker', True)
+    least_contrast: float = parameter(
+        'what differs from the floor by a smaller share than this is no ball', 0.08, low=0.01, high=10.0
+    )
 
 
 @dataclass(frozen=True)

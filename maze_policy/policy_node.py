@@ -12,9 +12,12 @@ from std_srvs.srv import Trigger
 from maze_policy import messages, topics
 from maze_policy.actions import next_tilt
 from maze_policy.base_node import declare, refuse_unknown_parameters, run
+from maze_policy.board import BoardConfig
+from maze_policy.board_watch import NOT_YET, BoardGuard, BoardWatch
 from maze_policy.config import OBSERVATION_PX, TiltConfig
 from maze_policy.freshness import Freshness
 from maze_policy.managed_node import ManagedNode
+from maze_policy.maze import Maze, load_maze
 from maze_policy.node_config import PolicyNodeConfig
 from maze_policy.observation import observe
 from maze_policy.policy import PolicyStep, RecurrentPolicy, choose
@@ -35,7 +38,8 @@ class PolicyNode(ManagedNode):
     """The policy actuates, so in doubt it fails towards a level board.
 
     Stale, repeated, out-of-order or malformed frames never reach the memory; scores that are not finite never become
-    an action; silence, a signal or an exception level the board. The watchdog runs on the steady clock.
+    an action; silence, a signal or an exception level the board. The watchdog runs on the steady clock. With a
+    calibration it plays only while the board is in view and where it was calibrated.
 
     A managed node: `configure` loads and verifies the checkpoint, `activate` listens to the camera and starts an
     episode, `deactivate` levels the board and listens no more.
@@ -49,7 +53,11 @@ class PolicyNode(ManagedNode):
         self._config = config = declare(self, PolicyNodeConfig, on_change=self._on_change)
         tilt = declare(self, TiltConfig, 'physics')
         self._tilt_step_rad, self._tilt_limit_rad = np.radians([tilt.tilt_step_deg, tilt.tilt_limit_deg])
+        maze, self._board = declare(self, Maze, 'maze', load_maze()), declare(self, BoardConfig, 'board')
         refuse_unknown_parameters(self)
+        self._guard: BoardGuard | None = None
+        if self._board.calibrated:
+            self._guard = BoardGuard(BoardWatch(self._board, maze).objection, config.board_check_s)
         self._given = policy
         self._policy: Any = None
         self._fresh = Freshness(config.max_age_s)
@@ -75,6 +83,8 @@ class PolicyNode(ManagedNode):
         """Listen to the camera; the first frame starts an episode."""
         self._memory, self._heard_frame_s = None, time.monotonic()
         self._fresh.forget()
+        if self._guard:
+            self._guard.forget()
         self._frames = self.input(topics.CAMERA_IMAGE, self._on_frame, reliable=self._config.camera_reliable)
         self._watchdog = self.create_timer(WATCH_S, self._watch, clock=self.steady)
         self.get_logger().info(f'playing a policy of {self._policy.n_l} channels, {self._policy.n_a} actions')
@@ -103,11 +113,15 @@ class PolicyNode(ManagedNode):
             self.refuse(*objection)
             return
         try:
-            observation = observe(messages.picture(message, 'rgb8'))
+            image = messages.picture(message, 'rgb8')
+            observation = observe(image, self._board)
         except ValueError as error:
             self.refuse('malformed frame', error)
             return
         self._fresh.used(stamp_ns)
+        if self._guard and self._guard.trouble:
+            self._wait_for_board(self._guard, image)
+            return
         self._heard_frame_s, self._frame_id = began_s, message.header.frame_id
 
         first = self._memory is None
@@ -125,6 +139,19 @@ class PolicyNode(ManagedNode):
         self._tell(message.header, observation, step, first)
         self.health.count('frames')
         self.health.took('frame to tell', time.monotonic() - began_s)
+        if self._guard:
+            self._guard.look(image, began_s)
+
+    def _wait_for_board(self, guard: BoardGuard, image: Any) -> None:
+        """Level and forget until the board is where it was calibrated."""
+        if guard.trouble != NOT_YET:
+            self.refuse('frame without the board', guard.trouble)
+            if not self._level:
+                self._make_level(f'level: {guard.trouble}')
+            self._memory = None
+        guard.look(image, time.monotonic())
+        if not guard.trouble:
+            self.get_logger().info('the board is where it was calibrated')
 
     def _tell(self, header: Any, observation: Any, step: PolicyStep, first: bool) -> None:
         if first:
@@ -169,6 +196,11 @@ class PolicyNode(ManagedNode):
         """Level the board."""
         if self.active:
             self._make_level()
+
+    def finish(self) -> None:
+        """End the guard's thread."""
+        if self._guard:
+            self._guard.close()
 
 
 def _load(checkpoint: str) -> RecurrentPolicy:

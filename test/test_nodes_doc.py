@@ -6,6 +6,7 @@ from pathlib import Path
 
 from maze_introspection.config import IntrospectionConfig, IntrospectionNodeConfig, RecorderConfig
 from maze_policy import topics
+from maze_policy.board import BoardConfig
 from maze_policy.config import CameraConfig, PhysicsConfig, TiltConfig
 from maze_policy.maze import Maze, load_maze
 from maze_policy.node_config import ArmNodeConfig, CameraNodeConfig, NodeConfig, PolicyNodeConfig, SimulatorNodeConfig
@@ -44,7 +45,8 @@ GROUPS = (
     ('recorder', RecorderConfig, ''),
     ('simulator; the first two also policy', PhysicsConfig, 'physics.'),
     ('simulator', CameraConfig, 'camera.'),
-    ('simulator and recorder; defaults from config/maze.yaml', Maze, 'maze.'),
+    ('simulator, policy, ball_tracker and recorder; defaults from config/maze.yaml', Maze, 'maze.'),
+    ('policy and ball_tracker; `maze-policy calibrate` writes them', BoardConfig, 'board.'),
 )
 
 
