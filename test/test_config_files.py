@@ -16,7 +16,9 @@ from maze_introspection.introspection_node import IntrospectionNode
 from maze_introspection.recorder_node import RecorderNode
 from maze_policy.arm_node import ArmNode
 from maze_policy.base_node import BaseNode, declare, refuse_unknown_parameters
-from maze_policy.node_config import ArmNodeConfig, CameraNodeConfig, PolicyNodeConfig
+from maze_policy.board import BoardConfig
+from maze_policy.maze import Maze, load_maze
+from maze_policy.node_config import ArmNodeConfig, BallTrackerNodeConfig, CameraNodeConfig, PolicyNodeConfig
 from maze_policy.parameters import fields_of
 from maze_policy.policy_node import PolicyNode
 from maze_policy.simulator_node import SimulatorNode
@@ -33,9 +35,20 @@ def unplugged_camera(**kwargs):
     return node
 
 
+def uncalibrated_tracker(**kwargs):
+    """The ball tracker's parameters; the node itself wants a calibration."""
+    node = BaseNode('ball_tracker', **kwargs)
+    declare(node, BallTrackerNodeConfig)
+    declare(node, Maze, 'maze', load_maze())
+    declare(node, BoardConfig, 'board')
+    refuse_unknown_parameters(node)
+    return node
+
+
 NODES = {
     'simulator': SimulatorNode,
     'camera': unplugged_camera,
+    'ball_tracker': uncalibrated_tracker,
     'arm': ArmNode,
     'policy': lambda **kwargs: PolicyNode(Scripted(), **kwargs),
     'introspection': IntrospectionNode,
@@ -93,7 +106,12 @@ def test_a_file_names_only_nodes_that_there_are(file):
         assert pattern == '/**' or pattern.removeprefix('/**/') in NODES
 
 
-REAL = {'camera': CameraNodeConfig, 'policy': PolicyNodeConfig, 'arm': ArmNodeConfig}
+REAL = {
+    'camera': CameraNodeConfig,
+    'ball_tracker': BallTrackerNodeConfig,
+    'policy': PolicyNodeConfig,
+    'arm': ArmNodeConfig,
+}
 
 
 @pytest.mark.parametrize('name', REAL)
