@@ -31,6 +31,7 @@ TUKEY = 4.685  # residuals beyond this many standard deviations count nothing
 LEAST_SCALE_M = 1e-4
 LEAST_LINES = 12
 LEAST_SHARE = 0.6  # of the lines, for what is seen to be the board
+SMALL = 1e-4  # motions, rad and m
 NEAR_M = 0.0015  # what is further off is no wall that the pose explains
 LARGEST_SPREAD = 0.42  # of a dark band, by half the line's length; that of noise is 0.58
 ANYHOW = (np.inf,) * 6
@@ -66,6 +67,7 @@ class WallFit:
 
     def __init__(self, maze: Maze, wall_height_m: float) -> None:
         self._across, self._along = _lines(maze, wall_height_m / 2)
+        self._across_moved, self._along_moved = _motions(self._across), _motions(self._along)
         self._reach = (self._across.shape[1] // 2 * STEP_M, self._along.shape[1] // 2 * STEP_M)
 
     def fit(self, grey: UInt8, camera: Pinhole, likely: tuple[float, ...] = ANYHOW, rounds: int = 5) -> WallsSeen:
@@ -106,7 +108,10 @@ class WallFit:
         """How far each middle is from its place, m; whether it is one; how motions move it, shape (lines, 6)."""
         height, width = grey.shape
         residuals, goods, slopes = [], [], []
-        for lines, reach_m, bright in ((self._across, self._reach[0], False), (self._along, self._reach[1], True)):
+        for lines, motions, reach_m, bright in (
+            (self._across, self._across_moved, self._reach[0], False),
+            (self._along, self._along_moved, self._reach[1], True),
+        ):
             pixels = _on_lines(camera, lines)
             seen = cv2.remap(grey, pixels[..., 0], pixels[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
             levels = np.asarray(seen, dtype=np.float32)
@@ -114,7 +119,7 @@ class WallFit:
             offset, spread, contrast = _middle(255 - levels if bright else levels, reach_m)
             residuals.append(offset)
             goods.append(inside & (contrast > LEAST_CONTRAST) & (spread < LARGEST_SPREAD * reach_m))
-            slopes.append(_slopes(camera, lines))
+            slopes.append(_slopes(camera, motions))
         return np.concatenate(residuals), np.concatenate(goods), np.concatenate(slopes)
 
 
@@ -150,18 +155,20 @@ def _middle(levels: Float32, reach_m: float) -> tuple[Float64, Float64, Float64]
     return middle * reach_m, spread * reach_m, contrast
 
 
-def _slopes(camera: Pinhole, lines: Float64) -> Float64:
+def _slopes(camera: Pinhole, moved_points: Float64) -> Float64:
     """How far the middle of each line moves along it, m per rad and per m, shape (lines, 6)."""
-    centre = lines.shape[1] // 2
-    middle, step = lines[:, centre], 1e-4
-    moved_points = [middle + step * np.cross(axis, middle) for axis in np.eye(3)] + [
-        middle + step * axis for axis in np.eye(3)
-    ]
-    points = np.concatenate([middle, lines[:, centre + 1], *moved_points])
-    start, along, *ends = camera.pixels(points).reshape(8, -1, 2)
+    start, along, *ends = camera.pixels(moved_points.reshape(-1, 3)).reshape(8, -1, 2)
     direction = (along - start) / STEP_M
-    length = (direction**2).sum(axis=1)
-    return np.stack([((end - start) * direction).sum(axis=1) / length / step for end in ends], axis=1)
+    length = (direction**2).sum(axis=1) * SMALL
+    return np.stack([((end - start) * direction).sum(axis=1) / length for end in ends], axis=1)
+
+
+def _motions(lines: Float64) -> Float64:
+    """The middle of each line, the sample after it, and the middle after each small motion, shape (8, lines, 3)."""
+    centre = lines.shape[1] // 2
+    middle = lines[:, centre]
+    turned = [middle + SMALL * np.cross(axis, middle) for axis in np.eye(3)]
+    return np.stack([middle, lines[:, centre + 1], *turned, *(middle + SMALL * axis for axis in np.eye(3))])
 
 
 def _lines(maze: Maze, height_m: float) -> tuple[Float64, Float64]:

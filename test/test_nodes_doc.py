@@ -9,7 +9,15 @@ from maze_policy import topics
 from maze_policy.board import BoardConfig
 from maze_policy.config import CameraConfig, PhysicsConfig, TiltConfig
 from maze_policy.maze import Maze, load_maze
-from maze_policy.node_config import ArmNodeConfig, CameraNodeConfig, NodeConfig, PolicyNodeConfig, SimulatorNodeConfig
+from maze_policy.node_config import (
+    ArmNodeConfig,
+    BallTrackerNodeConfig,
+    CameraNodeConfig,
+    NodeConfig,
+    PolicyNodeConfig,
+    SimulatorNodeConfig,
+    TrialNodeConfig,
+)
 from maze_policy.parameters import fields_of
 
 DOC = Path(__file__).parent.parent / 'docs/nodes.md'
@@ -33,13 +41,20 @@ CONTENT = {
     topics.HISTOGRAM: 'live figure 6, rgb8, only while somebody looks',
     topics.DIAGNOSTICS: 'of every node, every second: rates, longest times, what was refused and why',
 }
-SPEAKERS = {'camera': 'camera, simulator', 'ball': 'simulator', 'policy': 'policy', 'introspection': 'introspection'}
+SPEAKERS = {
+    'camera': 'camera, simulator',
+    'ball': 'ball_tracker, simulator',
+    'policy': 'policy',
+    'introspection': 'introspection',
+}
 GROUPS = (
     ('Every node', NodeConfig, ''),
     ('simulator', SimulatorNodeConfig, ''),
     ('camera', CameraNodeConfig, ''),
+    ('ball_tracker', BallTrackerNodeConfig, ''),
     ('policy', PolicyNodeConfig, ''),
     ('arm', ArmNodeConfig, ''),
+    ('trial', TrialNodeConfig, ''),
     ('introspection', IntrospectionNodeConfig, ''),
     ('introspection, definitions', IntrospectionConfig, ''),
     ('recorder', RecorderConfig, ''),
