@@ -188,8 +188,6 @@ class BaseNode(Node):
 
         def look() -> None:
             missing = self._missing(config.wait_for)
-            if self.now_ns() == 0:
-                missing.append('nobody publishes /clock, which use_sim_time asks for')
             if missing and time.monotonic() - began_s > config.wait_for_s:
                 raise TimeoutError(f'after {config.wait_for_s:g} s still {"; ".join(missing)} (parameter wait_for_s)')
             if missing:
@@ -236,8 +234,8 @@ class BaseNode(Node):
             publisher.wait_for_all_acked(Duration(seconds=max(end_s - time.monotonic(), 0.0)))
 
     def _missing(self, wait_for: tuple[str, ...]) -> list[str]:
-        """Which listeners are not there yet, in words."""
-        missing = []
+        """Which listeners are not there yet, and whether the clock is not, in words."""
+        missing = [] if self.now_ns() else ['nobody publishes /clock, which use_sim_time asks for']
         for topic, publisher in self._outputs.items():
             wanted = [name for name in wait_for if topic in TAKEN_BY[name]]
             here = self.get_namespace()

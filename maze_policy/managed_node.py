@@ -23,6 +23,7 @@ class ManagedNode(LifecycleNodeMixin, BaseNode):
         self.configured = self.active = False
         self._failure: Exception | None = None
         self._by_itself = False  # the transition at hand
+        self._wait_for: tuple[str, ...] = ()
         LifecycleNodeMixin.__init__(self)
 
     def configure(self) -> None:
@@ -43,6 +44,7 @@ class ManagedNode(LifecycleNodeMixin, BaseNode):
         Raises:
             Exception: why it can't be configured.
         """
+        self._wait_for = config.wait_for
         if config.autostart:
             self._go(self.trigger_configure)
             self.start_when_taken(config, lambda: self._go(self.trigger_activate) if self._waits() else None)
@@ -62,8 +64,14 @@ class ManagedNode(LifecycleNodeMixin, BaseNode):
         return self._attempt(self.configure, TransitionCallbackReturn.FAILURE, configured=True)
 
     def on_activate(self, _: Any) -> Any:
-        """The transition."""
-        return self._attempt(self.activate, TransitionCallbackReturn.FAILURE, active=True)
+        """The transition; it fails while somebody in `wait_for` does not listen."""
+
+        def activate() -> None:
+            if missing := self._missing(self._wait_for):
+                raise ValueError('; '.join(missing))
+            self.activate()
+
+        return self._attempt(activate, TransitionCallbackReturn.FAILURE, active=True)
 
     def on_deactivate(self, _: Any) -> Any:
         """The transition."""
