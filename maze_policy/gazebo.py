@@ -1,159 +1,32 @@
-"""The same maze as a Gazebo world: SDF, and the configuration of ros_gz_bridge, generated from `config/maze.yaml`."""
+"""What Gazebo needs of us: the world's files, the configuration of ros_gz_bridge, and the ball back in its ring."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+import re
+import subprocess
 from pathlib import Path
 
 import yaml
 
 from maze_policy.config import CameraConfig, PhysicsConfig
 from maze_policy.maze import Maze
-from maze_policy.mujoco_model import (
-    BALL_KG,
-    FLOOR_FRICTION,
-    FLOOR_M,
-    WALL_HEIGHT_M,
-    contact_restitution,
-    wall_pieces,
-)
-from maze_policy.render import BALL, FLOOR, TABLE, WALL
-from maze_policy.simulator import ROLLING
-from maze_policy.topics import CAMERA_IMAGE, CAMERA_INFO, NAMESPACE, Topic
+from maze_policy.sdf import BALL_TRUTH, BOARD_TRUTH, FLAVOURS, TILT, cup_m, gazebo_name, world
+from maze_policy.simulator import Simulator
+from maze_policy.topics import CAMERA_IMAGE, CAMERA_INFO, Topic
 
-STEP_S = 0.001  # of Gazebo's physics
-# The board is a thing with mass that a spring pulls to the commanded tilt against a damper: so stiff that a ball at the
-# rim bends it by 1 % of an action, so damped that it follows like the simulator's first-order lag.
-BOARD_KG = 0.3
-STIFFNESS_N_M_RAD = 50.0
-LEAST_LAG_S = 0.005  # with less damping the board would swing
-STOP = 1.2  # the hinges stop at this many times the largest command
-TABLE_M = -0.03
-
-# Gazebo has these under /maze, ROS under the bridge's namespace; topics that are ours alone are in maze_policy.topics.
-TILT = tuple(Topic(f'arm/tilt_{axis}', 'std_msgs/msg/Float64', 10) for axis in 'xy')
-BALL_TRUTH = Topic('gazebo/ball', 'geometry_msgs/msg/PoseStamped', 10)  # in the world's frame
-BOARD_TRUTH = Topic('gazebo/board', 'sensor_msgs/msg/JointState', 10)
 CLOCK = Topic('/clock', 'rosgraph_msgs/msg/Clock', 10)
-
-
-@dataclass(frozen=True)
-class Flavour:
-    """What a generation of Gazebo calls its parts."""
-
-    prefix: str  # of the files of its systems
-    namespace: str  # of the classes of its systems
-    messages: str  # package of its messages
-    tool: str  # the command line
-
-    def system(self, name: str, **settings: object) -> str:
-        """The plugin of a system such as `PosePublisher`."""
-        file = ''.join(f'-{letter.lower()}' if letter.isupper() else letter for letter in name)
-        inside = ''.join(f'<{key}>{value}</{key}>' for key, value in settings.items())
-        return f'<plugin filename="{self.prefix}{file}-system" name="{self.namespace}{name}">{inside}</plugin>'
-
-
-FLAVOURS = {
-    'fortress': Flavour('ignition-gazebo', 'ignition::gazebo::systems::', 'ignition.msgs', 'ign'),
-    'harmonic': Flavour('gz-sim', 'gz::sim::systems::', 'gz.msgs', 'gz'),
-}
-
-
-def world(flavour: str, maze: Maze, physics: PhysicsConfig, camera: CameraConfig) -> str:
-    """The world as SDF 1.9, which both flavours read.
-
-    The board hangs on two hinges, `tilt_x` and on it `tilt_y`, signs as in `maze_policy.actions`; each follows the
-    angle on its topic with `physics.tilt_lag_s`. The world's frame is the maze's while the board is level.
-    `physics.rolling_resistance` has no counterpart in Gazebo; `rate_hz` is the camera's.
-    """
-    kind = FLAVOURS[flavour]
-    return f"""<?xml version="1.0"?>
-<!-- Made by maze-policy gazebo for {flavour}. Do not edit: change config/maze.yaml and make it again. -->
-<sdf version="1.9">
-  <world name="maze">
-    <physics name="maze" type="ignored">
-      <max_step_size>{STEP_S}</max_step_size>
-      <real_time_factor>1</real_time_factor>
-    </physics>
-    <gravity>0 0 {-physics.gravity_m_s2}</gravity>
-    {kind.system('Physics')}
-    {kind.system('UserCommands')}
-    {kind.system('SceneBroadcaster')}
-    {kind.system('Sensors', render_engine='ogre2')}
-{_LIGHT}
-    <model name="table">
-      <static>true</static>
-      <link name="table">
-        <visual name="table look">
-          <pose>0 0 {TABLE_M} 0 0 0</pose>
-          <geometry><plane><normal>0 0 1</normal><size>2 2</size></plane></geometry>
-          {_material(TABLE)}
-        </visual>
-      </link>
-    </model>
-{_board(kind, maze, physics)}
-{ball(flavour, maze, physics, (sum(maze.lane_m(maze.rings)) / 2, 0.0))}
-{_camera(maze, physics, camera)}
-  </world>
-</sdf>
-"""
-
-
-def ball(flavour: str, maze: Maze, physics: PhysicsConfig, position_m: tuple[float, float]) -> str:
-    """The ball as an SDF model at rest on the level board.
-
-    Its drag is that of `physics.viscous_per_s`, from Gazebo's system for bodies in a fluid, without the fluid's mass.
-    """
-    kind, radius = FLAVOURS[flavour], maze.ball_radius_m
-    inertia = 0.4 * BALL_KG * radius**2
-    drag = dict.fromkeys(('xU', 'yV', 'zW'), -physics.viscous_per_s * BALL_KG / ROLLING)
-    nothing = dict.fromkeys(('xDotU', 'yDotV', 'zDotW', 'kDotP', 'mDotQ', 'nDotR', 'kP', 'mQ', 'nR'), 0)
-    return f"""    <model name="ball">
-      <pose>{position_m[0]:.6g} {position_m[1]:.6g} {radius} 0 0 0</pose>
-      <link name="ball">
-        {_inertial(BALL_KG, inertia, inertia)}
-        <collision name="ball">
-          <geometry><sphere><radius>{radius}</radius></sphere></geometry>
-          {_surface(1.0, 1.0)}
-        </collision>
-        <visual name="ball look">
-          <geometry><sphere><radius>{radius}</radius></sphere></geometry>
-          {_material(BALL)}
-        </visual>
-      </link>
-      {
-        kind.system(
-            'PosePublisher',
-            publish_link_pose='false',
-            publish_model_pose='true',
-            update_frequency=physics.rate_hz,
-            topic=_gz(BALL_TRUTH),
-        )
-    }
-      {kind.system('Hydrodynamics', link_name='ball', **nothing, **drag)}
-    </model>"""
-
-
-def bridge(flavour: str) -> str:
-    """The `config_file` of ros_gz_bridge; ROS names are relative, so that the bridge's namespace counts."""
-    messages = FLAVOURS[flavour].messages
-    rows = [
-        *((topic, message, 'GZ_TO_ROS') for topic, message in _OUT.items()),
-        *((topic, 'Double', 'ROS_TO_GZ') for topic in TILT),
-    ]
-    entries = [
-        {
-            'ros_topic_name': topic.name,
-            'gz_topic_name': _gz(topic),
-            'ros_type_name': topic.type,
-            'gz_type_name': f'{messages}.{message}',
-            'direction': direction,
-        }
-        for topic, message, direction in rows
-    ]
-    return yaml.safe_dump(entries, sort_keys=False)
+# What the bridge carries from Gazebo to ROS, with Gazebo's name and type.
+FROM_GAZEBO = (
+    (CAMERA_IMAGE, gazebo_name(CAMERA_IMAGE), 'Image'),
+    (CAMERA_INFO, gazebo_name(CAMERA_INFO), 'CameraInfo'),
+    (BALL_TRUTH, gazebo_name(BALL_TRUTH), 'Pose'),
+    (BOARD_TRUTH, gazebo_name(BOARD_TRUTH), 'Model'),
+    (CLOCK, CLOCK.name, 'Clock'),
+)
+SET_POSE = '/world/maze/set_pose'
+ANSWER_MS = '5000'
+AT_REST_M, LOOKS = 1e-5, 100  # moved less than this from one pose to the next; how many are waited for
 
 
 def write(folder: Path, flavour: str, maze: Maze, physics: PhysicsConfig, camera: CameraConfig) -> None:
@@ -163,129 +36,72 @@ def write(folder: Path, flavour: str, maze: Maze, physics: PhysicsConfig, camera
     (folder / 'bridge.yaml').write_text(bridge(flavour))
 
 
-_OUT = {
-    CAMERA_IMAGE: 'Image',
-    CAMERA_INFO: 'CameraInfo',
-    BALL_TRUTH: 'Pose',
-    BOARD_TRUTH: 'Model',
-    CLOCK: 'Clock',
-}
-
-_LIGHT = """    <scene>
-      <ambient>0.4 0.4 0.4 1</ambient>
-      <background>0 0 0 1</background>
-    </scene>
-    <light type="directional" name="lamp">
-      <pose>0 0 1 0 0 0</pose>
-      <direction>0 0 -1</direction>
-      <diffuse>1 1 1 1</diffuse>
-      <specular>1 1 1 1</specular>
-      <cast_shadows>false</cast_shadows>
-    </light>"""
+def bridge(flavour: str) -> str:
+    """The `config_file` of ros_gz_bridge; ROS names are relative, so that the bridge's namespace counts."""
+    rows = [(*row, 'GZ_TO_ROS') for row in FROM_GAZEBO]
+    rows += [(topic, gazebo_name(topic), 'Double', 'ROS_TO_GZ') for topic in TILT]
+    entries = [
+        {
+            'ros_topic_name': topic.name,
+            'gz_topic_name': name,
+            'ros_type_name': topic.type,
+            'gz_type_name': f'{FLAVOURS[flavour].messages}.{message}',
+            'direction': direction,
+        }
+        for topic, name, message, direction in rows
+    ]
+    return yaml.safe_dump(entries, sort_keys=False)
 
 
-def _gz(topic: Topic) -> str:
-    return topic.name if topic.name.startswith('/') else f'{NAMESPACE}/{topic.name}'
+def reset(flavour: str, maze: Maze, physics: PhysicsConfig, seed: int) -> tuple[float, float]:
+    """Put the ball of a running Gazebo at rest where a simulator of this seed begins; it comes to rest in the cup.
+
+    Whoever commands the tilt levels the board.
+
+    Returns:
+        Where the ball is now, m.
+
+    Raises:
+        OSError: if Gazebo's command line is not there, does not answer or refuses, or the ball does not come to rest.
+    """
+    x, y = (float(value) for value in Simulator(maze, physics, 1, seed).position_m[0])
+    _put(flavour, cup_m(maze))
+    before = _pose(flavour)
+    for _ in range(LOOKS):
+        now = _pose(flavour)
+        if math.dist(before, now) < AT_REST_M:
+            break
+        before = now
+    else:
+        raise OSError(f'want the ball at rest in its cup, got {before} and then {now}')
+    _put(flavour, (x, y, maze.ball_radius_m))
+    return x, y
 
 
-def _board(kind: Flavour, maze: Maze, physics: PhysicsConfig) -> str:
-    radius_m = maze.rim_radius_m + maze.wall_thickness_m / 2
-    flat, up = BOARD_KG * (radius_m**2 / 4 + FLOOR_M**2 / 12), BOARD_KG * radius_m**2 / 2
-    floor = f'<cylinder><radius>{radius_m}</radius><length>{FLOOR_M}</length></cylinder>'
-    place = f'<pose>0 0 {-FLOOR_M / 2} 0 0 0</pose>'
-    stop_rad = math.radians(physics.tilt_limit_deg) * STOP
-    damping = STIFFNESS_N_M_RAD * max(physics.tilt_lag_s, LEAST_LAG_S)
-
-    def hinge(name: str, parent: str, child: str, axis: str) -> str:
-        return f"""      <joint name="{name}" type="revolute">
-        <parent>{parent}</parent>
-        <child>{child}</child>
-        <axis>
-          <xyz>{axis}</xyz>
-          <limit><lower>{-stop_rad:.6g}</lower><upper>{stop_rad:.6g}</upper></limit>
-          <dynamics><damping>{damping:.6g}</damping></dynamics>
-        </axis>
-      </joint>"""
-
-    controllers = '\n'.join(
-        '      '
-        + kind.system(
-            'JointPositionController',
-            joint_name=topic.name.removeprefix('arm/'),
-            topic=_gz(topic),
-            p_gain=STIFFNESS_N_M_RAD,
-            i_gain=0,
-            d_gain=0,
-        )
-        for topic in TILT
-    )
-    return f"""    <model name="board">
-      <link name="frame">
-        {_inertial(BOARD_KG, flat, up)}
-      </link>
-      <link name="board">
-        {_inertial(BOARD_KG, flat, up)}
-        <collision name="floor">{place}<geometry>{floor}</geometry>{_surface(FLOOR_FRICTION, 0.0)}</collision>
-        <visual name="floor look">{place}<geometry>{floor}</geometry>{_material(FLOOR)}</visual>
-{chr(10).join(_walls(maze, physics))}
-      </link>
-{hinge('tilt_x', 'world', 'frame', '1 0 0')}
-{hinge('tilt_y', 'frame', 'board', '0 1 0')}
-{controllers}
-      {kind.system('JointStatePublisher', topic=_gz(BOARD_TRUTH))}
-    </model>"""
+def _put(flavour: str, place_m: tuple[float, float, float]) -> None:
+    kind = FLAVOURS[flavour]
+    position = ', '.join(f'{axis}: {value}' for axis, value in zip('xyz', place_m))
+    request = ['--reqtype', f'{kind.messages}.Pose', '--reptype', f'{kind.messages}.Boolean', '--timeout', ANSWER_MS]
+    said = _ask(flavour, 'service', '-s', SET_POSE, *request, '--req', f'name: "ball", position: {{{position}}}')
+    if 'data: true' not in said:
+        raise OSError(f'want {SET_POSE} to put the ball at {place_m}, got {said!r}')
 
 
-def _walls(maze: Maze, physics: PhysicsConfig) -> Iterator[str]:
-    surface = _surface(physics.wall_friction, float(contact_restitution(physics.restitution, physics.wall_friction)))
-    material = _material(WALL)
-    for index, (x, y, angle, half_t, half_length) in enumerate(wall_pieces(maze)):
-        place = f'<pose>{x:.6f} {y:.6f} {WALL_HEIGHT_M / 2} 0 0 {angle:.5f}</pose>'
-        if half_length:
-            size = f'{2 * half_t:.6g} {2 * half_length:.6f} {WALL_HEIGHT_M}'
-            shape = f'<geometry><box><size>{size}</size></box></geometry>'
-        else:
-            size = f'<radius>{half_t:.6g}</radius><length>{WALL_HEIGHT_M}</length>'
-            shape = f'<geometry><cylinder>{size}</cylinder></geometry>'
-        yield f'        <collision name="wall {index}">{place}{shape}{surface}</collision>'
-        yield f'        <visual name="wall {index} look">{place}{shape}{material}</visual>'
+def _pose(flavour: str) -> tuple[float, float, float]:
+    """The next that Gazebo says of where the ball is, m."""
+    said = _ask(flavour, 'topic', '-e', '-n', '1', '-t', gazebo_name(BALL_TRUTH))
+    place = re.search(r'position \{([^}]*)\}', said)
+    if not place:
+        raise OSError(f'want a position on {gazebo_name(BALL_TRUTH)}, got {said!r}')
+    found = dict(re.findall(r'([xyz]): (\S+)', place[1]))  # protobuf leaves zeros out
+    return float(found.get('x', 0)), float(found.get('y', 0)), float(found.get('z', 0))
 
 
-def _camera(maze: Maze, physics: PhysicsConfig, camera: CameraConfig) -> str:
-    wide_m = maze.view_m * camera.width_px / camera.height_px
-    return f"""    <model name="camera">
-      <static>true</static>
-      <pose>0 0 {camera.distance_m} 0 {math.pi / 2:.6f} {math.pi / 2:.6f}</pose>
-      <link name="camera">
-        <sensor name="camera" type="camera">
-          <topic>{_gz(CAMERA_IMAGE)}</topic>
-          <update_rate>{physics.rate_hz}</update_rate>
-          <camera>
-            <horizontal_fov>{2 * math.atan(wide_m / 2 / camera.distance_m):.6f}</horizontal_fov>
-            <image><width>{camera.width_px}</width><height>{camera.height_px}</height><format>R8G8B8</format></image>
-            <clip><near>{camera.distance_m / 10:.6g}</near><far>{camera.distance_m * 10:.6g}</far></clip>
-          </camera>
-        </sensor>
-      </link>
-    </model>"""
-
-
-def _surface(friction: float, restitution: float) -> str:
-    """Gazebo takes the smaller friction and the product of the restitutions of two things that meet."""
-    return (
-        f'<surface><friction><ode><mu>{friction:.6g}</mu><mu2>{friction:.6g}</mu2></ode></friction>'
-        f'<bounce><restitution_coefficient>{restitution:.6g}</restitution_coefficient></bounce></surface>'
-    )
-
-
-def _inertial(mass_kg: float, flat: float, up: float) -> str:
-    """About the middle, kg m^2: `flat` about x and y, `up` about z."""
-    return (
-        f'<inertial><mass>{mass_kg}</mass><inertia><ixx>{flat:.6g}</ixx><iyy>{flat:.6g}</iyy><izz>{up:.6g}</izz>'
-        '<ixy>0</ixy><ixz>0</ixz><iyz>0</iyz></inertia></inertial>'
-    )
-
-
-def _material(color: tuple[int, int, int]) -> str:
-    rgb = ' '.join(f'{level / 255:.4f}' for level in color)
-    return f'<material><ambient>{rgb} 1</ambient><diffuse>{rgb} 1</diffuse><specular>0 0 0 1</specular></material>'
+def _ask(flavour: str, *words: str) -> str:
+    command = [FLAVOURS[flavour].tool, *words]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=2 * int(ANSWER_MS) / 1000, check=True)
+    except subprocess.SubprocessError as error:
+        said = getattr(error, 'stderr', None) or 'no answer'
+        raise OSError(f'want an answer from Gazebo to `{" ".join(command)}`, got {said!r}: does it run?') from error
+    return done.stdout

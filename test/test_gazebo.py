@@ -3,9 +3,11 @@
 How it behaves in Gazebo itself is in docs/gazebo.md.
 """
 
+import json
 import math
 import shutil
 import subprocess
+import sys
 from itertools import pairwise
 from xml.etree import ElementTree
 
@@ -19,13 +21,14 @@ from maze_policy.actions import next_tilt
 from maze_policy.cli import main
 from maze_policy.config import CameraConfig, PhysicsConfig
 from maze_policy.expert import Expert
-from maze_policy.gazebo import BALL_TRUTH, CLOCK, FLAVOURS, TILT, bridge, world, write
+from maze_policy.gazebo import CLOCK, SET_POSE, bridge, write
 from maze_policy.maze import Maze, load_maze
 from maze_policy.mujoco_model import wall_pieces
 from maze_policy.mujoco_simulator import MujocoSimulator
 from maze_policy.render import BALL, FLOOR, WALL
+from maze_policy.sdf import BALL_TRUTH, FLAVOURS, MATTE_GAIN, SHEEN_GAIN, TILT, cup_m, world
 from maze_policy.share import share_path
-from maze_policy.simulator import half_gap_rad
+from maze_policy.simulator import Simulator, half_gap_rad
 
 MAZE, PHYSICS, CAMERA = load_maze(), PhysicsConfig(), CameraConfig()
 OTHER = Maze.from_dict(MAZE.as_dict() | {'wall_radius_m': [0.03], 'openings_per_wall': [1], 'opening_deg': [45.0]})
@@ -52,7 +55,9 @@ SPEC = {
     'friction': 'ode',
     'ode': 'mu mu2',
     'bounce': 'restitution_coefficient',
-    'material': 'ambient diffuse specular',
+    'material': 'ambient diffuse specular pbr',
+    'pbr': 'metal',
+    'metal': 'roughness metalness',
     'joint': 'parent child axis',
     'axis': 'xyz limit dynamics',
     'limit': 'lower upper',
@@ -103,6 +108,12 @@ def to_walls_m(element, points_m):
         beside = np.abs(off @ turn) - np.array(numbers[:2]) / 2
         distances.append(np.hypot(*np.maximum(beside, 0).T) + np.minimum(beside.max(axis=1), 0))
     return np.min(distances, axis=0)
+
+
+def level(visual, gain):
+    """What an image's levels are of light that a material gives back (IEC 61966-2-1)."""
+    light = gain * np.array([float(share) for share in visual.findtext('material/diffuse').split()[:3]])
+    return 255 * (1.055 * light ** (1 / 2.4) - 0.055)
 
 
 def circle(radius_m, angles):
@@ -156,13 +167,11 @@ def test_what_is_seen_is_what_is_touched(flavour):
     assert list(walls(element, 'visual')) == list(walls(element, 'collision'))
     board = element.find("model[@name='board']/link[@name='board']")
     for visual in board.findall('visual'):
-        diffuse = [float(level) for level in visual.findtext('material/diffuse').split()]
-        wanted = FLOOR if visual.get('name').startswith('floor') else WALL
-        np.testing.assert_allclose(diffuse, [*(np.array(wanted) / 255), 1], atol=1e-4)
+        floor = visual.get('name').startswith('floor')
+        np.testing.assert_allclose(level(visual, SHEEN_GAIN), FLOOR if floor else WALL, atol=1)
     ball = element.find("model[@name='ball']")
+    np.testing.assert_allclose(level(ball.find('link/visual'), MATTE_GAIN), BALL, atol=1)
     assert [float(radius.text) for radius in ball.iter('radius')] == [MAZE.ball_radius_m] * 2
-    diffuse = [float(level) for level in ball.findtext('link/visual/material/diffuse').split()]
-    np.testing.assert_allclose(diffuse, [*(np.array(BALL) / 255), 1], atol=1e-4)
     x, y, z = (float(value) for value in ball.findtext('pose').split()[:3])
     assert MAZE.ring(math.hypot(x, y)) == MAZE.rings
     assert z == MAZE.ball_radius_m
@@ -181,6 +190,23 @@ def test_camera_sees_the_view_upright(flavour):
     assert 2 * 0.8 * math.tan(half_rad) * 240 / 320 == pytest.approx(MAZE.view_m, abs=1e-5)
     assert [camera.findtext(f'.//image/{name}') for name in ('width', 'height', 'format')] == ['320', '240', 'R8G8B8']
     assert float(camera.findtext('.//update_rate')) == PHYSICS.rate_hz
+
+
+def test_cup_holds_a_ball_beside_the_view():
+    place = np.array(cup_m(MAZE))
+    assert place[0] - 2 * MAZE.ball_radius_m > MAZE.view_m / 2 * CAMERA.width_px / CAMERA.height_px
+    cup = tree('fortress').find("model[@name='cup']")
+    np.testing.assert_allclose([float(value) for value in cup.findtext('pose').split()], [*place, 0, 0, 0])
+    ways = []
+    for slope in cup.iter('collision'):
+        x, y, z, roll, pitch, _ = (float(value) for value in slope.findtext('pose').split())
+        about_x = [[1, 0, 0], [0, math.cos(roll), -math.sin(roll)], [0, math.sin(roll), math.cos(roll)]]
+        about_y = [[math.cos(pitch), 0, math.sin(pitch)], [0, 1, 0], [-math.sin(pitch), 0, math.cos(pitch)]]
+        up = np.array(about_y) @ np.array(about_x) @ (0, 0, 1)
+        half_m = float(slope.findtext('geometry/box/size').split()[2]) / 2
+        np.testing.assert_allclose(-np.array([x, y, z]), (MAZE.ball_radius_m + half_m) * up, atol=1e-5)
+        ways.append(tuple(np.round(up * math.sqrt(2)).tolist()))
+    assert sorted(ways) == [(-1, 0, 1), (0, -1, 1), (0, 1, 1), (1, 0, 1)]
 
 
 def test_systems_have_the_names_of_their_flavour(flavour):
@@ -302,6 +328,50 @@ def test_expert_solves_the_converted_world():
             velocity = (position - before) * PHYSICS.rate_hz
             command = next_tilt(command, expert.act(position[np.newaxis], velocity[np.newaxis], command), STEP, LIMIT)
         assert np.hypot(*position) < MAZE.solved_radius_m, f'not solved from {start_rad} rad'
+
+
+GAZEBO = f"""#!{sys.executable}
+import json, pathlib, sys
+said = pathlib.Path(__file__).with_name('said')
+lines = said.read_text().splitlines() if said.exists() else []
+said.write_text('\\n'.join([*lines, json.dumps(sys.argv)]))
+if sys.argv[1] == 'service':
+    print('data: ANSWER')
+else:  # it rolls, and then it lies
+    print('header {{\\n}}\\nname: "ball"\\nposition {{\\n  x: %s\\n  z: 1e-2\\n}}' % max(0.4, 0.5 - 0.01 * len(lines)))
+"""
+
+
+def gazebo(folder, monkeypatch, tool, answer='true'):
+    """A Gazebo command line that notes what it was asked; returns what reads the notes."""
+    (folder / tool).write_text(GAZEBO.replace('ANSWER', answer))
+    (folder / tool).chmod(0o755)
+    monkeypatch.setenv('PATH', str(folder))
+    return lambda: [json.loads(line) for line in (folder / 'said').read_text().splitlines()]
+
+
+def test_reset_puts_the_ball_to_rest_and_then_where_the_seed_says(flavour, tmp_path, monkeypatch, capsys):
+    tool, messages = {'fortress': ('ign', 'ignition.msgs'), 'harmonic': ('gz', 'gz.msgs')}[flavour]
+    said = gazebo(tmp_path, monkeypatch, tool)
+    assert main(['gazebo-reset', '--flavour', flavour, '--seed', '7']) == 0
+    x, y = Simulator(MAZE, PHYSICS, 1, 7).position_m[0]
+    assert capsys.readouterr().out == f'ball at {x:.4f}, {y:.4f} m\n'
+    first, *looks, last = said()
+    for call, place in ((first, cup_m(MAZE)), (last, (x, y, MAZE.ball_radius_m))):
+        assert call[1:4] == ['service', '-s', SET_POSE]
+        assert call[call.index('--reqtype') + 1] == f'{messages}.Pose'
+        request = call[call.index('--req') + 1]
+        assert request == f'name: "ball", position: {{x: {place[0]}, y: {place[1]}, z: {place[2]}}}'
+    assert len(looks) == 11  # as long as it rolled, and once more
+    assert all(call[1:] == ['topic', '-e', '-n', '1', '-t', '/model/ball/pose'] for call in looks)
+
+
+def test_reset_says_what_gazebo_did_not_do(tmp_path, monkeypatch, capsys):
+    gazebo(tmp_path, monkeypatch, 'gz', answer='false')
+    assert main(['gazebo-reset', '--flavour', 'harmonic']) == 2
+    assert f"want {SET_POSE} to put the ball at (0.4, 0.0, 0.011), got 'data: false" in capsys.readouterr().err
+    assert main(['gazebo-reset', '--flavour', 'fortress']) == 2
+    assert "No such file or directory: 'ign'" in capsys.readouterr().err
 
 
 def test_a_flavour_that_does_not_exist_is_refused(capsys):
