@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
+import yaml
 
 from maze_policy.boards import DRAWN, _engine
 from maze_policy.config import CameraConfig, PhysicsConfig
+from maze_policy.node_config import ArmNodeConfig
 from maze_policy.scene_camera import SceneCamera, draw_scene
 from maze_policy.simulator import BALL_RADIUS, COEFFICIENTS, PERIOD
 
@@ -144,3 +148,28 @@ def read_number(image):
     half = NUMBER_PX // 2
     row = image[half, half : NUMBER_BITS * NUMBER_PX : NUMBER_PX, 0]
     return int(sum(int(value > 127) << bit for bit, value in enumerate(row)))
+
+
+def arm_config(paths):
+    """The arm's parameters out of ROS parameter files, as the arm node gets them; without a file the defaults."""
+    values = {}
+    for path in paths:
+        for node, content in yaml.safe_load(Path(path).read_text()).items():
+            if node.rsplit('/')[-1] in ('arm', '**'):
+                values |= content['ros__parameters']
+    known = ArmNodeConfig().as_dict()
+    return ArmNodeConfig.from_dict({name: value for name, value in values.items() if name in known})
+
+
+def write_camera_info(path, pinhole):
+    """The usual YAML, as the tool for calibrating cameras would make it of this one."""
+
+    def matrix(values):
+        rows, cols = np.atleast_2d(values).shape
+        return {'rows': rows, 'cols': cols, 'data': np.ravel(values).tolist()}
+
+    values = {'image_width': 640, 'image_height': 480, 'camera_name': 'stand_in', 'distortion_model': 'plumb_bob'}
+    values |= {'camera_matrix': matrix(pinhole.matrix), 'distortion_coefficients': matrix(np.zeros(5))}
+    values |= {'rectification_matrix': matrix(np.eye(3))}
+    values |= {'projection_matrix': matrix(np.column_stack([pinhole.matrix, np.zeros(3)]))}
+    Path(path).write_text(yaml.safe_dump(values))

@@ -25,23 +25,21 @@ import signal
 import sys
 import threading
 import time
-from pathlib import Path
 
 import cv2
 import numpy as np
 import rclpy
-import yaml
 from mjpeg import MjpegServer
 from rclpy.signals import SignalHandlerOptions
-from stand_in_plant import Plant
-from stand_in_video import VideoFile, write_episodes
+from stand_in_plant import Plant, arm_config, write_camera_info
+from stand_in_video import VideoFile, film
 from std_srvs.srv import Trigger
 
 from maze_policy.base_node import EventsExecutor
 from maze_policy.markers import MarkerConfig
 from maze_policy.maze import load_maze
 from maze_policy.messages import message_class
-from maze_policy.node_config import ARM_INTERFACES, ArmNodeConfig
+from maze_policy.node_config import ARM_INTERFACES
 from maze_policy.topics import NAMESPACE, RESET_SERVICE
 from maze_policy.world import add_world_options, world_from_options
 
@@ -68,6 +66,8 @@ class StandIn:
         self.server = MjpegServer(options.port)
         self._video = VideoFile(options.record, self.plant.rate_hz) if options.record else None
         self._write('robot', rate_hz=self.plant.rate_hz, joint_names=list(self._arm.joint_names), url=self.server.url)
+        if options.camera_info:
+            write_camera_info(options.camera_info, self.plant.camera.pinhole)
         self._connect()
         self._camera = threading.Thread(target=self._show, name='camera')
         self._camera.start()
@@ -207,17 +207,6 @@ class StandIn:
         print(f'stand_in: {json.dumps(summary)}', flush=True)
 
 
-def arm_config(paths):
-    """The arm's parameters out of ROS parameter files, as the arm node gets them; without a file the defaults."""
-    values = {}
-    for path in paths:
-        for node, content in yaml.safe_load(Path(path).read_text()).items():
-            if node.rsplit('/')[-1] in ('arm', '**'):
-                values |= content['ros__parameters']
-    known = ArmNodeConfig().as_dict()
-    return ArmNodeConfig.from_dict({name: value for name, value in values.items() if name in known})
-
-
 def call_reset(node):
     """Have the ball put back, from another process; the exit code."""
     client = node.create_client(Trigger, RESET)
@@ -243,6 +232,7 @@ def parsed():
     )
     parser.add_argument('--number-pictures', action='store_true', help='print its number into each picture')
     parser.add_argument('--no-markers', action='store_true', help='a board without ArUco markers around it')
+    parser.add_argument('--camera-info', help="file to write: the camera's own calibration, a camera_info YAML")
     parser.add_argument('--trials', type=int, default=0, help='referee so many trials, then end; 0: none')
     parser.add_argument('--time-limit-s', type=float, default=60.0, help='of a trial (default: %(default)s)')
     parser.add_argument('--log', help='file of JSON lines: all commands, and the truth under every picture')
@@ -253,27 +243,10 @@ def parsed():
     return parser.parse_args()
 
 
-def film(options):
-    """Write a video of a policy that plays in the simulator; the exit code."""
-    from maze_policy.checkpoint import load_policy
-
-    solved_s = write_episodes(
-        options.write_video,
-        load_maze(),
-        world_from_options(options),
-        load_policy(options.policy, threads=1),
-        episodes=max(options.trials, 1),
-        seed=options.seed,
-        time_limit_s=options.time_limit_s,
-        markers=None if options.no_markers else MarkerConfig(),
-    )
-    return 0 if None not in solved_s else 1
-
-
 def main():
     options = parsed()
     if options.write_video:
-        return film(options)
+        return film(options, world_from_options(options))
     signals = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: signals.set())

@@ -11,6 +11,8 @@ import cv2
 import numpy as np
 
 from maze_policy.boards import Boards
+from maze_policy.markers import MarkerConfig
+from maze_policy.maze import load_maze
 from maze_policy.policy import choose
 from maze_policy.scene_camera import SceneCamera, draw_scene
 from maze_policy.simulator import BALL_RADIUS
@@ -87,3 +89,20 @@ def write_episodes(path, maze, world, policy, *, episodes, seed, time_limit_s, m
         print(f'stand_in: episode {episode}: {f"solved in {solved_s[-1]} s" if solved else "not solved"}', flush=True)
     video.close()
     return solved_s
+
+
+def film(options, world):
+    """Write a video of a policy that plays in the simulator; the exit code."""
+    from maze_policy.checkpoint import load_policy
+
+    solved_s = write_episodes(
+        options.write_video,
+        load_maze(),
+        world,
+        load_policy(options.policy, threads=1),
+        episodes=max(options.trials, 1),
+        seed=options.seed,
+        time_limit_s=options.time_limit_s,
+        markers=None if options.no_markers else MarkerConfig(),
+    )
+    return 0 if None not in solved_s else 1

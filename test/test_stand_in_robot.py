@@ -152,8 +152,9 @@ def robot(graph, domain, tmp_path):
         each.process.communicate()
 
 
-def test_commands_tilt_the_board_and_the_camera_shows_the_logged_truth(graph, robot):
-    stand_in = robot('--engine', 'planar', '--number-pictures', '--seed', '5', '--missed-frames', '0')
+def test_commands_tilt_the_board_and_the_camera_shows_the_logged_truth(graph, robot, tmp_path):
+    camera = ('--camera-info', str(tmp_path / 'camera.yaml'), '--number-pictures', '--missed-frames', '0')
+    stand_in = robot('--engine', 'planar', '--seed', '5', *camera)
     probe = graph.probe()
     probe.hear(topics.CAMERA_IMAGE)
     joints = []
@@ -163,7 +164,7 @@ def test_commands_tilt_the_board_and_the_camera_shows_the_logged_truth(graph, ro
     topic, kind = ARM_INTERFACES['joint_trajectory']
     commands = probe.node.create_publisher(messages.message_class(kind), topic[0], 1)
     graph.until(commands.get_subscription_count)
-    graph.add(CameraNode, source=stand_in.url)
+    graph.add(CameraNode, source=stand_in.url, calibration=str(tmp_path / 'camera.yaml'))
     pictures = probe.heard[topics.CAMERA_IMAGE]
     graph.until(lambda: len(pictures) >= 3 and joints)
     assert list(joints[-1].name) == ['tilt_x', 'tilt_y']
