@@ -127,7 +127,7 @@ def test_an_old_recording_may_be_played_again_after_a_pause(bench):
     [
         (
             [],
-            'ball_tracker_node: want a calibration of the board: run maze-policy calibrate and give its file as parameters',
+            'ball_tracker_node: want a calibration of the board: run maze-policy calibrate and give its file',
         ),
         (['-p', 'board.width_px:=640'], 'ball_tracker_node: parameters board: camera_matrix wants 4 numbers, got 0'),
         (['-p', 'least_contrats:=0.1'], "there is no parameter 'least_contrats'; did you mean 'least_contrast'?"),
