@@ -3,12 +3,14 @@
     ros2 launch maze_introspection maze.launch.py
 
 By itself it starts policy, introspection and recorder, for a camera and an arm of your own. `sim`, `real`, `gazebo` and
-`replay` include it; by two launch configurations that are no arguments of the command line they say
+`replay` include it; by launch configurations that are no arguments here they say
 
-    nodes   which of our nodes to start, separated by spaces; the recorder comes by `record`
-    config  the world's own file in config/, such as real.yaml, or nothing
+    nodes       which of our nodes to start, separated by spaces; the recorder comes by `record`
+    trial       true: the referee of the trials too, who then starts and stops the policy
+    config      the world's own file in config/, such as real.yaml, or nothing
+    board_file  what `maze-policy calibrate` wrote, or nothing
 
-and an argument of theirs that is named in SETS below becomes a parameter here. When any process ends, theirs too, all
+and an argument of theirs that is named in SETS below becomes a parameter. When any process ends, theirs too, all
 end: with its last line as the last of all, and with exit code 1 if it failed. Only introspection, recorder and rqt are
 not missed.
 """
@@ -51,7 +53,11 @@ ARGUMENTS: Mapping[str, tuple[str, str, list[str] | None]] = {
     'namespace': (NAMESPACE, 'namespace of all nodes', None),
     'params_file': ('', 'parameter file of your own; it wins over the shipped ones, an argument here over it', None),
     'maze_file': ('', 'parameter file with another geometry than config/maze.yaml', None),
-    'checkpoint': ('', 'policy to play: NAME.safetensors, or the name of a shipped one; empty plays nominal', None),
+    'checkpoint': (
+        '',
+        'policy to play: NAME.safetensors, or the name of a shipped one; empty: as in the parameter files (nominal)',
+        None,
+    ),
     'record': (
         'true',
         'true: record with our recorder, from the very first step on; ros2bag: with `ros2 bag record` (MCAP), which '
@@ -67,7 +73,8 @@ ARGUMENTS: Mapping[str, tuple[str, str, list[str] | None]] = {
 SETS: Mapping[str, tuple[tuple[str, ...], type]] = {
     'checkpoint': (('policy',), str),
     'seed': (('simulator',), int),
-    'episodes': (('simulator',), int),
+    'episodes': (('simulator', 'trial'), int),
+    'source': (('camera',), str),
 }
 
 
@@ -83,7 +90,8 @@ def generate_launch_description() -> LaunchDescription:
 def graph(context: Any) -> list[Any]:
     """Everything that is started here, and what happens when a process ends."""
     given = context.launch_configurations
-    names = given.get('nodes', NODES).split() + ['recorder'] * (given['record'] == 'true')
+    names = given.get('nodes', NODES).split()
+    names += ['trial'] * (given.get('trial') == 'true') + ['recorder'] * (given['record'] == 'true')
     bag = given['bag'] or datetime.now().strftime('maze_%Y_%m_%d-%H_%M_%S')
     if given['record'] != 'false' and Path(bag).exists():  # said here, or everybody would wait for a recorder in vain
         raise ValueError(f'{bag} exists already; a bag is never overwritten: remove it or name another')
@@ -102,12 +110,17 @@ def graph(context: Any) -> list[Any]:
 
 
 def parameter_files(given: Mapping[str, str], names: list[str]) -> list[str]:
-    """The geometry, who waits for whom, the world's own file, and last the user's."""
-    waits = {f'/**/{name}': {'ros__parameters': {'wait_for': listeners(name, names)}} for name in names}
-    with tempfile.NamedTemporaryFile('w', prefix='launch_params_', suffix='.yaml', delete=False) as waiting:
-        yaml.safe_dump(waits, waiting)
+    """The geometry, how to begin, the world's own file, the board's, and last the user's."""
+    begin: dict[str, dict[str, Any]] = {name: {'wait_for': listeners(name, names)} for name in names}
+    if 'trial' in names:  # the referee activates the policy once the ball is seen; so the camera must not wait for it
+        begin['policy']['autostart'] = False
+        for said in begin.values():
+            said['wait_for'] = [other for other in said['wait_for'] if other != 'policy']
+    with tempfile.NamedTemporaryFile('w', prefix='launch_params_', suffix='.yaml', delete=False) as made:
+        yaml.safe_dump({f'/**/{name}': {'ros__parameters': said} for name, said in begin.items()}, made)
     world = str(share_path(f'config/{given["config"]}')) if given.get('config') else ''
-    files = [given['maze_file'] or str(share_path('config/maze.yaml')), waiting.name, world, given['params_file']]
+    geometry = given['maze_file'] or str(share_path('config/maze.yaml'))
+    files = [geometry, made.name, world, given.get('board_file', ''), given['params_file']]
     return [file for file in files if file]
 
 

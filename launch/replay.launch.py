@@ -26,7 +26,7 @@ YES_NO = ['true', 'false']
 # name: default (None: it must be given), description, choices; they go before those of the same name in maze.launch.py
 ARGUMENTS: dict[str, tuple[str | None, str, list[str] | None]] = {
     'bag': (None, 'recording to play: a rosbag2 folder', None),
-    'rate': ('1.0', 'how many times as fast as recorded; a policy that looks on sees frames age as many times as fast', None),
+    'rate': ('1.0', 'how many times as fast as recorded; for a checkpoint frames age as many times as fast', None),
     'loop': ('false', 'begin again at its end', YES_NO),
     'delay': ('5.0', 'begin after so many seconds, so that the first step finds everybody listening', None),
     'checkpoint': ('', 'policy to show the recorded camera images to; empty looks into the recorded policy', None),

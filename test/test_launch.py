@@ -14,7 +14,7 @@ import yaml
 
 from maze_policy import topics
 from maze_policy.maze import load_maze
-from maze_policy.node_config import PolicyNodeConfig, SimulatorNodeConfig
+from maze_policy.node_config import CameraNodeConfig, PolicyNodeConfig, SimulatorNodeConfig, TrialNodeConfig
 from maze_policy.parameters import fields_of
 from maze_policy.share import share_path
 from maze_policy.topics import GIVEN_BY, RECORDED, TAKEN_BY
@@ -64,7 +64,9 @@ class Launched:
         return [action for action in self.done if type(action).__name__ == name]
 
     def nodes(self):
-        return {node.kwargs['name']: node.kwargs for node in self.of_kind('Node')}
+        """Ours, not ros_gz_bridge and the like."""
+        made = [node.kwargs for node in self.of_kind('Node')]
+        return {node['name']: node for node in made if node['package'] == 'maze_introspection'}
 
     def processes(self):
         return {process.kwargs['name']: process.kwargs['cmd'] for process in self.of_kind('ExecuteProcess')}
@@ -92,9 +94,10 @@ class Launched:
         if kind == 'DeclareLaunchArgument':
             [name], said = entity.args, entity.kwargs
             self.arguments.setdefault(name, said)
-            values.setdefault(name, said['default_value'])
-            if values[name] is None or values[name] not in (said.get('choices') or [values[name]]):
-                raise ValueError(f'argument {name} wants one of {said.get("choices")}, got {values[name]!r}')
+            choices = said.get('choices') or [values.get(name) or f'some {name}']
+            values.setdefault(name, choices[0] if said.get('default_value') is None else said['default_value'])
+            if values[name] not in choices and said.get('choices'):
+                raise ValueError(f'argument {name} wants one of {choices}, got {values[name]!r}')
         elif kind == 'SetLaunchConfiguration':
             values[entity.args[0]] = self._perform(entity.args[1])
         elif kind == 'OpaqueFunction':
@@ -112,7 +115,7 @@ class Launched:
 
 @pytest.fixture
 def launched(monkeypatch):
-    """Launch a file of this name; arguments that must be given get a value of no meaning."""
+    """Launch the file of a world; arguments that must be given get some value."""
     for name, kinds in KINDS.items():
         module = types.ModuleType(name)
         for kind in kinds:
@@ -120,11 +123,7 @@ def launched(monkeypatch):
         monkeypatch.setitem(sys.modules, name, module)
     sys.modules['launch.substitutions'].LaunchConfiguration = LaunchConfiguration
 
-    def launch(name, **given):
-        needed = {'replay': {'bag': 'played'}}.get(name, {})
-        return Launched(ROOT / f'launch/{name}.launch.py', needed | given)
-
-    return launch
+    return lambda name, **given: Launched(ROOT / f'launch/{name}.launch.py', given)
 
 
 def name_of(file):
@@ -135,7 +134,7 @@ every_file = pytest.mark.parametrize('name', [name_of(file) for file in FILES])
 
 
 def test_these_are_the_worlds():
-    assert {'maze', 'sim', 'replay'} <= set(map(name_of, FILES))
+    assert {'maze', 'sim', 'real', 'replay'} <= set(map(name_of, FILES))
 
 
 @every_file
@@ -151,7 +150,6 @@ def test_every_argument_is_described_and_the_common_ones_are_everywhere(launched
 def test_every_node_is_an_executable_of_the_package_under_its_own_name(launched, name):
     entry_points = set(re.findall(r"'(\w+_node) = ", (ROOT / 'setup.py').read_text()))
     for node, made in launched(name, namespace='/lab').nodes().items():
-        assert made['package'] == 'maze_introspection'
         assert made['executable'] == f'{node}_node'
         assert made['executable'] in entry_points
         assert node in TAKEN_BY
@@ -202,6 +200,9 @@ def test_each_world_has_its_nodes(launched):
     assert set(launched('maze').nodes()) == {'policy', 'introspection', 'recorder'}
     assert set(launched('sim').nodes()) == {'simulator', 'policy', 'introspection', 'recorder'}
     assert set(launched('replay').nodes()) == {'introspection'}
+    robot = {'camera', 'ball_tracker', 'policy', 'arm', 'introspection', 'recorder'}
+    assert set(launched('real').nodes()) == robot
+    assert set(launched('real', trial='true').nodes()) == {*robot, 'trial'}
 
 
 def test_arguments_reach_their_nodes_as_what_they_are_and_nobody_else(launched):
@@ -214,11 +215,38 @@ def test_arguments_reach_their_nodes_as_what_they_are_and_nobody_else(launched):
 
 
 def test_what_an_argument_sets_is_a_parameter_of_that_type(launched):
-    configs = {'simulator': SimulatorNodeConfig, 'policy': PolicyNodeConfig}
+    configs = {
+        'simulator': SimulatorNodeConfig, 'policy': PolicyNodeConfig, 'camera': CameraNodeConfig,
+        'trial': TrialNodeConfig,
+    }  # fmt: skip
     for argument, (takers, kind) in runpy.run_path(str(ROOT / 'launch/maze.launch.py'))['SETS'].items():
         for taker in takers:
             fields = {field.name: of for field, of in fields_of(configs[taker])}
             assert fields[argument] is kind, (argument, taker)
+
+
+def test_the_robots_files_come_in_order_and_the_users_last(launched, tmp_path):
+    for name in ('board', 'mine'):
+        (tmp_path / f'{name}.yaml').write_text('{}')
+    mine = {f'{name}_file': str(tmp_path / f'{file}.yaml') for name, file in (('board', 'board'), ('params', 'mine'))}
+    run = launched('real', source='0', **mine)
+    files = [Path(entry).name for entry in run.nodes()['camera']['parameters'][:-1]]
+    assert files[0] == 'maze.yaml'
+    assert files[2:] == ['real.yaml', 'board.yaml', 'mine.yaml']
+    assert run.parameters('camera')['source'] == '0'
+    shipped = yaml.safe_load(share_path('config/real.yaml').read_text())['/**/policy']['ros__parameters']
+    assert run.parameters('policy')['checkpoint'] == shipped['checkpoint'] != 'nominal'
+    assert launched('real', checkpoint='nominal').parameters('policy')['checkpoint'] == 'nominal'
+
+
+def test_with_a_referee_the_policy_does_not_begin_by_itself_and_the_camera_not_wait_for_it(launched):
+    run = launched('real', trial='true', episodes='3')
+    assert run.parameters('policy')['autostart'] is False
+    assert set(run.parameters('policy')['wait_for']) == {'arm', 'introspection', 'recorder'}
+    assert set(run.parameters('camera')['wait_for']) == {'ball_tracker', 'recorder'}
+    assert set(run.parameters('ball_tracker')['wait_for']) == {'introspection', 'recorder', 'trial'}
+    assert run.parameters('trial')['episodes'] == 3
+    assert 'autostart' not in launched('real').parameters('policy')
 
 
 def test_ros2_bag_records_what_our_recorder_does(launched, monkeypatch, tmp_path):
@@ -252,7 +280,7 @@ def test_a_bag_is_named_by_the_time_and_never_overwritten(launched, tmp_path):
 def test_a_replay_plays_what_nobody_says_live_and_nothing_that_moves_an_arm(launched):
     run = launched('replay', namespace='/lab', rate='0.5', delay='1.0')
     command = run.processes()['player']
-    assert command[:9] == ['ros2', 'bag', 'play', 'played', '--clock', '--rate', '0.5', '--delay', '1.0']
+    assert command[:9] == ['ros2', 'bag', 'play', 'some bag', '--clock', '--rate', '0.5', '--delay', '1.0']
     assert '--loop' not in command
     played = set(command[command.index('--topics') + 1 :])
     needed = set(TAKEN_BY['introspection']) | {topics.CAMERA_IMAGE, topics.OBSERVATION}
@@ -274,7 +302,7 @@ def test_a_replay_shows_the_camera_to_another_policy(launched):
 def test_a_replay_is_recorded_elsewhere(launched):
     run = launched('replay', record='true', record_to='elsewhere')
     assert run.parameters('recorder')['bag'] == 'elsewhere'
-    assert run.processes()['player'][3] == 'played'
+    assert run.processes()['player'][3] == 'some bag'
 
 
 def test_a_dds_profile_of_ones_own_is_kept(launched, monkeypatch):
