@@ -71,7 +71,9 @@ class Device(OpenCvCapture):
         wanted: list[tuple[int, float]] = [
             (cv2.CAP_PROP_FOURCC, 0 if config.pixel_format == 'any' else cv2.VideoWriter.fourcc(*config.pixel_format))
         ]
-        wanted += [(cv2.CAP_PROP_FRAME_WIDTH, config.width_px), (cv2.CAP_PROP_FRAME_HEIGHT, config.height_px)]
+        if config.width_px or config.height_px:  # OpenCV takes them as a pair alone
+            wanted.append((cv2.CAP_PROP_FRAME_WIDTH, config.width_px or self.width_px))
+            wanted.append((cv2.CAP_PROP_FRAME_HEIGHT, config.height_px or self.height_px))
         wanted += [(cv2.CAP_PROP_FPS, config.rate_hz), (cv2.CAP_PROP_BUFFERSIZE, V4L2_BUFFERS)]
         for name, value in wanted:
             if value:
