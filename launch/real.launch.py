@@ -2,8 +2,8 @@
 
     ros2 launch maze_introspection real.launch.py params_file:=my_real.yaml board_file:=board.yaml
 
-Begins when the arm's controller listens and the arm is level. When camera, ball tracker, policy or arm end, all end,
-and the last line says why.
+Begins when the arm's controller listens, the arm is level and the ball lies in the outer ring. When camera, ball
+tracker, policy, arm or referee end, all end, and the last line says why.
 """
 
 from pathlib import Path

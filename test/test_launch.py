@@ -201,8 +201,8 @@ def test_each_world_has_its_nodes(launched):
     assert set(launched('sim').nodes()) == {'simulator', 'policy', 'introspection', 'recorder'}
     assert set(launched('replay').nodes()) == {'introspection'}
     robot = {'camera', 'ball_tracker', 'policy', 'arm', 'introspection', 'recorder'}
-    assert set(launched('real').nodes()) == robot
-    assert set(launched('real', trial='true').nodes()) == {*robot, 'trial'}
+    assert set(launched('real').nodes()) == {*robot, 'trial'}
+    assert set(launched('real', trial='false').nodes()) == robot
 
 
 def test_arguments_reach_their_nodes_as_what_they_are_and_nobody_else(launched):
@@ -240,13 +240,13 @@ def test_the_robots_files_come_in_order_and_the_users_last(launched, tmp_path):
 
 
 def test_with_a_referee_the_policy_does_not_begin_by_itself_and_the_camera_not_wait_for_it(launched):
-    run = launched('real', trial='true', episodes='3')
+    run = launched('real', episodes='3')
     assert run.parameters('policy')['autostart'] is False
     assert set(run.parameters('policy')['wait_for']) == {'arm', 'introspection', 'recorder'}
     assert set(run.parameters('camera')['wait_for']) == {'ball_tracker', 'recorder'}
     assert set(run.parameters('ball_tracker')['wait_for']) == {'introspection', 'recorder', 'trial'}
     assert run.parameters('trial')['episodes'] == 3
-    assert 'autostart' not in launched('real').parameters('policy')
+    assert 'autostart' not in launched('real', trial='false').parameters('policy')
 
 
 def test_ros2_bag_records_what_our_recorder_does(launched, monkeypatch, tmp_path):

@@ -1,4 +1,5 @@
 import functools
+import os
 import re
 import sys
 
@@ -85,7 +86,10 @@ class Bench:
 
 @pytest.fixture
 def bench(graph):
-    return lambda state=INACTIVE, **parameters: Bench(graph, state=state, **parameters)
+    yield lambda state=INACTIVE, **parameters: Bench(graph, state=state, **parameters)
+    for node in graph.nodes:
+        if isinstance(node, TrialNode):
+            node.finish()
 
 
 def test_trial_after_trial_the_policy_plays_only_while_the_ball_is_on_its_way(bench, capfd):
@@ -177,7 +181,8 @@ def test_a_program_puts_the_ball_back_before_every_trial(bench, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ('code', 'says'), [('raise SystemExit("no ball left")', 'exit code 1: no ball left'), ('while 1: pass', '0.4 s')]
+    ('code', 'says'),
+    [('raise SystemExit("no ball left")', 'exit code 1: no ball left'), ('import time; time.sleep(600)', '0.4 s')],
 )
 def test_a_program_that_fails_is_told_run_again_and_a_person_may_help(bench, capfd, code, says):
     game = bench(reset_command=[sys.executable, '-c', code], reset_timeout_s=0.4)
@@ -191,6 +196,16 @@ def test_a_program_that_fails_is_told_run_again_and_a_person_may_help(bench, cap
     game.graph.until(told_twice)
     assert says in log
     game.lie()
+
+
+def test_at_its_end_the_referee_leaves_no_program_behind(bench, tmp_path):
+    alive = tmp_path / 'alive'
+    code = f'import os, time; open({str(alive)!r}, "w").write(str(os.getpid())); time.sleep(600)'
+    game = bench(reset_command=[sys.executable, '-c', code])
+    game.graph.until(lambda: alive.exists() and alive.read_text())
+    game.node.finish()
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(alive.read_text()), 0)
 
 
 def test_a_program_that_is_not_there_is_an_error(bench):
