@@ -283,15 +283,16 @@ def test_a_signal_levels_the_board_within_the_limits_and_ends_with_0(graph, proc
 def test_without_a_controller_it_ends_with_a_sentence_and_has_sent_nothing(graph, domain):
     probe = graph.probe()
     probe.hear(topics.DIAGNOSTICS)
-    one = start(domain, 'wait_for_s:=2.5')
+    one = start(domain, 'wait_for_s:=8.0')
     graph.until(lambda: one.poll() is not None, 120)
     assert one.returncode == 1
     said = one.communicate()[1]
-    assert 'after 2.5 s still nobody listens on /joint_trajectory_controller/joint_trajectory' in said
+    assert 'after 8 s still nobody listens on /joint_trajectory_controller/joint_trajectory' in said
     assert 'ros2 control list_controllers' in said
     assert 'Traceback' not in said
     told = [status for message in probe.heard[topics.DIAGNOSTICS] for status in message.status]
     assert any(status.level == b'\x02' and 'nobody listens' in status.message for status in told)
+    assert 'commands' not in {pair.key for status in told for pair in status.values}
 
 
 def test_a_flood_of_commands_never_exceeds_a_limit(graph, process):
