@@ -22,9 +22,9 @@ from maze_policy.topics import CAMERA_IMAGE, NAMESPACE, Topic
 
 STEP_S = 0.001  # of Gazebo's physics
 # The board is a thing with mass that a spring pulls to the commanded tilt against a damper: so stiff that a ball at the
-# rim bends it by 1 % of an action, so damped that it follows like the simulator's first-order lag.
-BOARD_KG = 0.3
-STIFFNESS_N_M_RAD = 50.0
+# rim bends it by 2 % of an action in Gazebo, so damped that it follows like the simulator's first-order lag.
+BOARD_KG = 1.0
+STIFFNESS_N_M_RAD = 100.0
 LEAST_LAG_S = 0.005  # with less damping the board would swing
 STOP = 1.2  # the hinges stop at this many times the largest command
 TABLE_M = -0.03
@@ -122,6 +122,9 @@ def _ball(kind: Flavour, maze: Maze, physics: PhysicsConfig) -> str:
     inertia = 0.4 * BALL_KG * radius**2
     drag = dict.fromkeys(('xU', 'yV', 'zW'), -physics.viscous_per_s * BALL_KG / ROLLING)
     nothing = dict.fromkeys(('xDotU', 'yDotV', 'zDotW', 'kDotP', 'mDotQ', 'nDotR', 'kP', 'mQ', 'nR'), 0)
+    # Without the nested models' (there are none) Fortress publishes no pose at all.
+    said = {'publish_link_pose': 'false', 'publish_model_pose': 'true', 'publish_nested_model_pose': 'true'}
+    pose = kind.system('PosePublisher', **said, update_frequency=physics.rate_hz)
     return f"""    <model name="ball">
       <pose>{sum(maze.lane_m(maze.rings)) / 2:.6g} 0 {radius} 0 0 0</pose>
       <link name="ball">
@@ -135,14 +138,7 @@ def _ball(kind: Flavour, maze: Maze, physics: PhysicsConfig) -> str:
           {_matte(BALL)}
         </visual>
       </link>
-      {
-        kind.system(
-            'PosePublisher',
-            publish_link_pose='false',
-            publish_model_pose='true',
-            update_frequency=physics.rate_hz,
-        )
-    }
+      {pose}
       {kind.system('Hydrodynamics', link_name='ball', **nothing, **drag)}
     </model>"""
 
