@@ -128,7 +128,7 @@ def _report(source: str, method: str, found: Found) -> str:
         verdict = 'poor'
     lines = [
         f'board found in {source} by method {method}',
-        f'camera {z:.3f} m above the floor, {x * 1e3:.0f} mm right of and {y * 1e3:.0f} mm above the maze centre; '
+        f'camera {z:.3f} m above the floor, {x * 1e3:.0f} mm right of and {y * 1e3:.0f} mm above the maze centre',
         f'the board is turned by {np.degrees(np.arctan2(right[1], right[0])):.1f} deg in the picture',
         f'walls on {found.seen.share:.0%} of the lines, residual {residual_m * 1e3:.2f} mm '
         f'({residual_m * scale:.2f} px): {verdict}',
@@ -164,7 +164,7 @@ def as_parameter_file(calibrated: Calibrated) -> str:
 
 
 def drawn(calibrated: Calibrated, maze: Maze, markers: MarkerConfig) -> UInt8:
-    """The picture with what was found drawn over it: rgb8, twice as large.
+    """The picture with what was found drawn over it: rgb8, twice as large, with what was told below.
 
     Walls at half their height, the circle within which the maze is solved, the axes, every found marker's place as seen
     from the walls, and a cross where its middle is.
@@ -195,8 +195,10 @@ def drawn(calibrated: Calibrated, maze: Maze, markers: MarkerConfig) -> UInt8:
             middle = (found.markers[identity].mean(axis=0) + 0.5) * ZOOM
             cv2.drawMarker(canvas, (round(middle[0]), round(middle[1])), MARKED, cv2.MARKER_CROSS, 16, 1, cv2.LINE_AA)
             _write(canvas, str(identity), middle - (24, 0), MARKED)
-    for number, text in enumerate(calibrated.text.splitlines()[1:3]):
-        _write(canvas, text.split(';')[0], np.array([12, 24 + 24 * number]), TEXT, centred=False)
+    lines = calibrated.text.splitlines()[1:]
+    canvas = np.pad(canvas, ((0, 12 + 28 * len(lines)), (0, 0), (0, 0)))
+    for number, text in enumerate(lines):
+        _write(canvas, text, np.array([12, size[1] + 26 + 28 * number]), TEXT, centred=False)
     return canvas
 
 

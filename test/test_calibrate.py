@@ -64,11 +64,12 @@ def test_writes_the_board_and_shows_it(tmp_path, capsys, picture, info, method):
     told = capsys.readouterr().out
     assert f'by method {method}' in told
     assert 'walls on 100% of the lines' in told
-    assert told.splitlines()[2].endswith(': good')
+    assert told.splitlines()[3].endswith(': good')
     assert 'board is turned by 1.' in told
     assert told.splitlines()[0] in out.read_text()
     drawing = np.asarray(Image.open(shown))
-    assert drawing.shape == (960, 1280, 3)
+    assert drawing.shape[:2] > (960, 1279)
+    assert (drawing[960:] == 255).any(), 'what was told stands below'
     x, y = 2 * CAMERA.pinhole.pixels(np.array([[0.0, 0.077, 0.005]]))[0] + 0.5
     around = drawing[round(y) - 3 : round(y) + 4, round(x) - 25]
     assert (around[:, 1].astype(int) - around[:, 0] > 60).any(), 'a green line along the wall'
