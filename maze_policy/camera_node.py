@@ -72,11 +72,12 @@ class CameraNode(BaseNode):
             if self._started:
                 self._publish(event)
         elif isinstance(event, Refused):
-            self.refuse(event.kind, event.why)
+            if self._started:  # before, nobody wants any
+                self.refuse(event.kind, event.why)
         elif isinstance(event, Gone):
             self._gone = event.why
             self.health.count('attempts to find the camera')
-            self.refuse('lost camera', event.why)
+            self.health.refuse('lost camera', event.why)
             self.get_logger().warning(f'{event.why}; trying again in {event.retry_s:g} s')
         elif isinstance(event, Back):
             self._gone = ''
