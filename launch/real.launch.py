@@ -19,11 +19,11 @@ ARGUMENTS: dict[str, tuple[str, str, list[str] | None]] = {
     'board_file': ('', 'where the board is in the picture: the file that `maze-policy calibrate` wrote', None),
     'source': ('', 'camera, URL, video file or folder of images; empty is the one of the parameter files', None),
     'trial': (
-        'false',
-        'true: a referee stops the policy after each trial and waits for the ball to be put back',
+        'true',
+        'true: a referee stops the policy after each trial until the ball is put back; false: none',
         YES_NO,
     ),
-    'episodes': ('', 'with trial:=true, end after so many trials; empty or 0 goes on', None),
+    'episodes': ('', 'end after so many trials; empty or 0 goes on', None),
 }
 
 
