@@ -118,7 +118,7 @@ def parameter_files(given: Mapping[str, str], names: list[str]) -> list[str]:
             said['wait_for'] = [other for other in said['wait_for'] if other != 'policy']
     with tempfile.NamedTemporaryFile('w', prefix='launch_params_', suffix='.yaml', delete=False) as made:
         yaml.safe_dump({f'/**/{name}': {'ros__parameters': said} for name, said in begin.items()}, made)
-    world = str(share_path(f'config/{given["config"]}')) if given.get('config') else ''
+    world = str(share_path('config') / given['config']) if given.get('config') else ''
     geometry = given['maze_file'] or str(share_path('config/maze.yaml'))
     files = [geometry, made.name, world, given.get('board_file', ''), given['params_file']]
     return [file for file in files if file]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import secrets
 import sys
 from pathlib import Path
 
@@ -97,12 +98,12 @@ def main(arguments: list[str] | None = None) -> int:
 
     gazebo = commands.add_parser(
         'gazebo',
-        help='make the Gazebo world of the maze, and the configuration of ros_gz_bridge',
-        description='Write maze.sdf and bridge.yaml. Shipped ones are in gazebo/; docs/gazebo.md says how to go on.',
+        help='make the Gazebo world of the maze, and what ros_gz_bridge and our nodes want to know of it',
+        description='Write maze.sdf, bridge.yaml and nodes.yaml, as in gazebo/; docs/gazebo.md says how to go on.',
         allow_abbrev=False,
     )
     gazebo.add_argument('--flavour', choices=FLAVOURS, required=True, help='generation of Gazebo')
-    gazebo.add_argument('--out', type=Path, required=True, help='folder for the two files')
+    gazebo.add_argument('--out', type=Path, required=True, help='folder for the three files')
     add_options(gazebo, PhysicsConfig)
     add_options(gazebo, CameraConfig)
     gazebo.set_defaults(run=_gazebo)
@@ -110,12 +111,11 @@ def main(arguments: list[str] | None = None) -> int:
     again = commands.add_parser(
         'gazebo-reset',
         help='put the ball of a running Gazebo at rest anywhere in the outer ring',
-        description='Replace the ball in a running Gazebo. The same seed gives the same place.',
+        description='Put the ball of a running Gazebo at rest in the outer ring, and say where and by which seed.',
         allow_abbrev=False,
     )
     again.add_argument('--flavour', choices=FLAVOURS, required=True, help='generation of Gazebo')
-    again.add_argument('--seed', type=int, default=0, help='seed of the place (default: %(default)s)')
-    add_options(again, PhysicsConfig)
+    again.add_argument('--seed', type=int, help='seed of the place (default: another one every time)')
     again.set_defaults(run=_gazebo_reset)
 
     found = commands.add_parser(
@@ -218,8 +218,8 @@ def _gazebo(options: argparse.Namespace) -> None:
     from maze_policy.gazebo import write
 
     physics, camera = from_options(PhysicsConfig, options), from_options(CameraConfig, options)
-    write(options.out, options.flavour, load_maze(options.maze), physics, camera)
-    print(f'{options.out}/maze.sdf and bridge.yaml for Gazebo {options.flavour.capitalize()}')
+    write(options.out, options.flavour, physics, camera, options.maze)
+    print(f'maze.sdf, bridge.yaml and nodes.yaml for Gazebo {options.flavour.capitalize()} in {options.out}')
 
 
 def _calibrate(options: argparse.Namespace) -> None:
@@ -243,8 +243,9 @@ def _markers(options: argparse.Namespace) -> None:
 def _gazebo_reset(options: argparse.Namespace) -> None:
     from maze_policy.gazebo import reset
 
-    x, y = reset(options.flavour, load_maze(options.maze), from_options(PhysicsConfig, options), options.seed)
-    print(f'ball at {x:.4f}, {y:.4f} m')
+    seed = secrets.randbits(32) if options.seed is None else options.seed
+    x, y = reset(options.flavour, load_maze(options.maze), seed)
+    print(f'ball at {x:.4f}, {y:.4f} m, seed {seed}')
 
 
 if __name__ == '__main__':

@@ -10,7 +10,7 @@ from pathlib import Path
 import yaml
 
 from maze_policy.config import CameraConfig, PhysicsConfig
-from maze_policy.maze import Maze
+from maze_policy.maze import Maze, load_maze
 from maze_policy.sdf import BALL_TRUTH, BOARD_TRUTH, FLAVOURS, TILT, cup_m, gazebo_name, world
 from maze_policy.simulator import Simulator
 from maze_policy.topics import CAMERA_IMAGE, CAMERA_INFO, Topic
@@ -29,11 +29,29 @@ ANSWER_MS = '5000'
 AT_REST_M, LOOKS = 1e-5, 100  # moved less than this from one pose to the next; how many are waited for
 
 
-def write(folder: Path, flavour: str, maze: Maze, physics: PhysicsConfig, camera: CameraConfig) -> None:
-    """Write `maze.sdf` and `bridge.yaml` into a folder, which is made."""
+def write(
+    folder: Path,
+    flavour: str,
+    physics: PhysicsConfig,
+    camera: CameraConfig,
+    maze_file: Path | str | None = None,
+) -> None:
+    """Write `maze.sdf`, `bridge.yaml` and `nodes.yaml` into a folder, which is made."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / 'maze.sdf').write_text(world(flavour, maze, physics, camera))
+    (folder / 'maze.sdf').write_text(world(flavour, load_maze(maze_file), physics, camera))
     (folder / 'bridge.yaml').write_text(bridge(flavour))
+    (folder / 'nodes.yaml').write_text(nodes(flavour, maze_file))
+
+
+def nodes(flavour: str, maze_file: Path | str | None = None) -> str:
+    """What our nodes want to be told to play in Gazebo: a ROS parameter file."""
+    again = ['maze-policy', *(['--maze', str(Path(maze_file).resolve())] if maze_file else [])]
+    said = {
+        'policy': {'checkpoint': 'robust'},
+        'arm': {'interface': 'joints', 'joint_states_topic': BOARD_TRUTH.name},
+        'trial': {'reset_command': [*again, 'gazebo-reset', '--flavour', flavour]},
+    }
+    return yaml.safe_dump({f'/**/{name}': {'ros__parameters': what} for name, what in said.items()}, sort_keys=False)
 
 
 def bridge(flavour: str) -> str:
@@ -53,7 +71,7 @@ def bridge(flavour: str) -> str:
     return yaml.safe_dump(entries, sort_keys=False)
 
 
-def reset(flavour: str, maze: Maze, physics: PhysicsConfig, seed: int) -> tuple[float, float]:
+def reset(flavour: str, maze: Maze, seed: int) -> tuple[float, float]:
     """Put the ball of a running Gazebo at rest where a simulator of this seed begins; it comes to rest in the cup.
 
     Whoever commands the tilt levels the board.
@@ -64,7 +82,7 @@ def reset(flavour: str, maze: Maze, physics: PhysicsConfig, seed: int) -> tuple[
     Raises:
         OSError: if Gazebo's command line is not there, does not answer or refuses, or the ball does not come to rest.
     """
-    x, y = (float(value) for value in Simulator(maze, physics, 1, seed).position_m[0])
+    x, y = (float(value) for value in Simulator(maze, PhysicsConfig(), 1, seed).position_m[0])
     _put(flavour, cup_m(maze))
     before = _pose(flavour)
     for _ in range(LOOKS):

@@ -134,7 +134,7 @@ every_file = pytest.mark.parametrize('name', [name_of(file) for file in FILES])
 
 
 def test_these_are_the_worlds():
-    assert {'maze', 'sim', 'real', 'replay'} <= set(map(name_of, FILES))
+    assert set(map(name_of, FILES)) == {'maze', 'sim', 'gazebo', 'real', 'replay'}
 
 
 @every_file
@@ -298,6 +298,36 @@ def test_a_replay_shows_the_camera_to_another_policy(launched):
     assert '--loop' in command
     played = command[command.index('--topics') + 1 :]
     assert played == ['/maze/camera/image_raw', '/maze/camera/camera_info', '/maze/ball']
+
+
+@pytest.mark.parametrize('flavour', ['fortress', 'harmonic'])
+def test_gazebo_runs_its_world_with_bridge_and_referee_in_its_own_time(launched, flavour):
+    run = launched('gazebo', flavour=flavour)
+    assert set(run.nodes()) == {'ball_tracker', 'policy', 'arm', 'introspection', 'recorder', 'trial'}
+    folder = share_path(f'gazebo/{flavour}')
+    command = {'fortress': ['ign', 'gazebo', '-r'], 'harmonic': ['gz', 'sim', '-r']}[flavour]
+    assert run.processes()['gazebo'] == [*command, str(folder / 'maze.sdf')]
+    [bridge] = [node.kwargs for node in run.of_kind('Node') if node.kwargs['package'] == 'ros_gz_bridge']
+    assert (bridge['executable'], bridge['namespace']) == ('parameter_bridge', '/maze')
+    assert bridge['parameters'] == [{'config_file': str(folder / 'bridge.yaml')}]
+    assert all(run.parameters(node)['use_sim_time'] is True for node in run.nodes())
+    assert run.parameters('arm')['interface'] == 'joints'
+    assert run.parameters('trial')['reset_command'][-1] == flavour
+    assert launched('gazebo', flavour=flavour, checkpoint='nominal').parameters('policy')['checkpoint'] == 'nominal'
+    server = launched('gazebo', flavour=flavour, gui='false').processes()['gazebo']
+    assert server[3:] == ['-s', '--headless-rendering', str(folder / 'maze.sdf')]
+
+
+def test_gazebo_gets_a_world_of_another_maze(launched, tmp_path):
+    maze = tmp_path / 'maze.yaml'
+    maze.write_text(share_path('config/maze.yaml').read_text().replace('0.0055', '0.005'))
+    run = launched('gazebo', flavour='harmonic', maze_file=str(maze))
+    made = Path(run.processes()['gazebo'][-1])
+    assert '<radius>0.005</radius>' in made.read_text()
+    assert run.parameters('trial')['reset_command'][:3] == ['maze-policy', '--maze', str(maze)]
+    for file in made.parent.iterdir():
+        file.unlink()
+    made.parent.rmdir()
 
 
 def test_a_replay_is_recorded_elsewhere(launched):
