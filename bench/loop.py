@@ -55,6 +55,7 @@ NODES = {  # in the order of their start; they end in the other
 PUBLISHED = {
     ('camera', 'frames'): (topics.CAMERA_IMAGE, topics.CAMERA_INFO),
     ('policy', 'frames'): (topics.OBSERVATION, topics.LSTM_GATES, topics.LSTM_STATE, topics.ACTION_SCORES),
+    ('ball_tracker', 'balls'): (topics.BALL,),
     ('introspection', 'steps'): (topics.CONTRIBUTION, topics.WATCHED),
 }
 TYPES = get_typestore(Stores.LATEST)
@@ -85,25 +86,23 @@ def main() -> int:
 
 
 def film(folder: Path) -> list[bytes]:
-    """Pictures of a run as JPEGs, as a camera compresses them."""
-    path = folder / 'film.avi'
-    command = [
-        sys.executable,
-        str(TESTS / 'stand_in_robot.py'),
-        '--write-video',
-        str(path),
-        '--time-limit-s',
-        f'{FILM_S}',
-    ]
-    subprocess.run([*command, '--engine', 'planar'], stdout=subprocess.DEVNULL, check=False)
+    """Pictures of a run as JPEGs, as a camera compresses them; board.yaml is where the board is in them."""
+    path, info, level = folder / 'film.avi', folder / 'camera.yaml', folder / 'level.png'
+    command = [sys.executable, str(TESTS / 'stand_in_robot.py'), '--write-video', str(path), '--engine', 'planar']
+    command += ['--time-limit-s', str(FILM_S), '--camera-info', str(info)]
+    subprocess.run(command, stdout=subprocess.DEVNULL, check=False)
     video, jpegs = open_capture(CameraNodeConfig(source=str(path), rate_hz=1000.0)), []
     try:
         while True:
             bgr = video.read().image[..., ::-1]
+            if not jpegs:
+                cv2.imwrite(str(level), bgr)
             jpegs.append(cv2.imencode('.jpg', bgr, [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes())
     except Ended:
         path.unlink()
-        return jpegs
+    command = [sys.executable, '-m', 'maze_policy.cli', 'calibrate', str(level), '--camera-info', str(info)]
+    subprocess.run([*command, '--out', str(folder / 'board.yaml')], stdout=subprocess.DEVNULL, check=True)
+    return jpegs
 
 
 def run(folder: Path, jpegs: list[bytes], frames: int, checkpoint: str) -> Any:
@@ -144,7 +143,8 @@ def start(folder: Path, url: str, checkpoint: str) -> dict[str, Child]:
     children = {'robot': Child('robot', robot, dict(os.environ))}
     for name, module in NODES.items():
         parameters: dict[str, Any] = {'wait_for': listeners(name, NODES), 'wait_for_s': START_S} | given.get(name, {})
-        children[name] = Child(name, node_command(module, parameters), dict(os.environ))
+        command = [*node_command(module, parameters), '--params-file', str(folder / 'board.yaml')]
+        children[name] = Child(name, command, dict(os.environ))
     return children
 
 
@@ -179,12 +179,12 @@ def read(bag: Path) -> Bag:
     [path] = bag.glob('*.mcap')
     with path.open('rb') as stream:
         reader = make_reader(stream)
-        total = sum(reader.get_summary().statistics.channel_message_counts.values())  # type: ignore[union-attr]
+        total = sum(reader.get_summary().statistics.channel_message_counts.values())
         for _, channel, message in tqdm(reader.iter_messages(), 'reading', total, unit='message', disable=None):
             name = channel.topic.removeprefix(f'{NAMESPACE}/')
             count[name] += 1
             if name == topics.DIAGNOSTICS.name:
-                [status] = TYPES.deserialize_cdr(message.data, topics.DIAGNOSTICS.type).status  # type: ignore[attr-defined]
+                [status] = TYPES.deserialize_cdr(message.data, topics.DIAGNOSTICS.type).status
                 told[status.name.rsplit('/')[-1]] = {pair.key: pair.value for pair in status.values}
             elif name in (topics.CAMERA_IMAGE.name, topics.TILT_COMMAND.name):
                 seconds, nanoseconds = np.frombuffer(message.data[4:12], '<u4')  # after CDR's own header

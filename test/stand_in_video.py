@@ -9,6 +9,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from stand_in_plant import write_camera_info
 
 from maze_policy.boards import Boards
 from maze_policy.markers import MarkerConfig
@@ -57,7 +58,7 @@ class VideoFile:
             self._pictures += 1
 
 
-def write_episodes(path, maze, world, policy, *, episodes, seed, time_limit_s, markers=None):
+def write_episodes(path, maze, world, policy, *, episodes, seed, time_limit_s, markers=None, camera_info=None):
     """Play a policy in simulated time, and film it as the stand-in's camera would: an open-loop video.
 
     One robot and one room for all episodes. The policy sees what it sees in training, not the film.
@@ -68,6 +69,8 @@ def write_episodes(path, maze, world, policy, *, episodes, seed, time_limit_s, m
     boards = Boards(maze, world, 1, seed)
     scene, which = draw_scene(world, maze, np.random.default_rng(seed)), np.zeros(1, dtype=np.int64)
     camera = SceneCamera(maze, scene, markers=markers, seed=seed)
+    if camera_info:
+        write_camera_info(camera_info, camera.pinhole)
     video = VideoFile(path, np.mean(world.rate_hz))
     solved_s, number = [], 0
     for episode in range(1, episodes + 1):
@@ -104,5 +107,6 @@ def film(options, world):
         seed=options.seed,
         time_limit_s=options.time_limit_s,
         markers=None if options.no_markers else MarkerConfig(),
+        camera_info=options.camera_info,
     )
     return 0 if None not in solved_s else 1
