@@ -76,6 +76,7 @@ setup(
         *shipped('config'),
         *shipped('gazebo'),
         *shipped('launch'),
+        *shipped('security'),
     ],
     zip_safe=False,
     install_requires=analysis,

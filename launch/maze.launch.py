@@ -138,7 +138,8 @@ def node(name: str, given: Mapping[str, str], files: list[str], parameters: Mapp
         name=name,
         namespace=given['namespace'],
         parameters=[*files, said] if said else files,
-        ros_arguments=['--log-level', given['log_level']],
+        # Says nothing unless ROS_SECURITY_ENABLE is true; then it is which keys and permissions the node has.
+        ros_arguments=['--log-level', given['log_level'], '--enclave', f'{given["namespace"].rstrip("/")}/{name}'],
         output='screen',
     )
 

@@ -160,7 +160,7 @@ def test_every_node_is_an_executable_of_the_package_under_its_own_name(launched,
 def test_level_of_the_log_and_time_reach_every_node(launched, name):
     run = launched(name, log_level='debug', use_sim_time='true', record='true')
     for node, made in run.nodes().items():
-        assert made['ros_arguments'] == ['--log-level', 'debug']
+        assert made['ros_arguments'] == ['--log-level', 'debug', '--enclave', f'/maze/{node}']
         assert run.parameters(node)['use_sim_time'] is True
     run = launched(name, use_sim_time='false')
     assert all('use_sim_time' not in run.parameters(node) for node in run.nodes())
