@@ -6,11 +6,15 @@ import math
 import re
 import subprocess
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import yaml
 
+from maze_policy.board import board_of
 from maze_policy.config import CameraConfig, PhysicsConfig
-from maze_policy.maze import Maze, load_maze
+from maze_policy.maze import WALL_HEIGHT_M, Maze, load_maze
+from maze_policy.pinhole import Pinhole
 from maze_policy.sdf import BALL_TRUTH, BOARD_TRUTH, FLAVOURS, TILT, cup_m, gazebo_name, world
 from maze_policy.simulator import Simulator
 from maze_policy.topics import CAMERA_IMAGE, CAMERA_INFO, Topic
@@ -40,18 +44,26 @@ def write(
     folder.mkdir(parents=True, exist_ok=True)
     (folder / 'maze.sdf').write_text(world(flavour, load_maze(maze_file), physics, camera))
     (folder / 'bridge.yaml').write_text(bridge(flavour))
-    (folder / 'nodes.yaml').write_text(nodes(flavour, maze_file))
+    (folder / 'nodes.yaml').write_text(nodes(flavour, camera, maze_file))
 
 
-def nodes(flavour: str, maze_file: Path | str | None = None) -> str:
-    """What our nodes want to be told to play in Gazebo: a ROS parameter file."""
+def nodes(flavour: str, camera: CameraConfig, maze_file: Path | str | None = None) -> str:
+    """What our nodes want to be told to play in Gazebo, the camera's calibration too: a ROS parameter file."""
+    maze = load_maze(maze_file)
+    focal_px = camera.height_px * camera.distance_m / maze.view_m
+    middle_px = (camera.width_px - 1) / 2, (camera.height_px - 1) / 2
+    matrix = np.array([[focal_px, 0.0, middle_px[0]], [0.0, focal_px, middle_px[1]], [0.0, 0.0, 1.0]])
+    above = Pinhole(matrix, np.zeros(5), np.diag([1.0, -1.0, -1.0]), np.array([0.0, 0.0, camera.distance_m]))
+    board = board_of(above, camera.width_px, camera.height_px, maze, WALL_HEIGHT_M)
     again = ['maze-policy', *(['--maze', str(Path(maze_file).resolve())] if maze_file else [])]
     said = {
         'policy': {'checkpoint': 'robust'},
         'arm': {'interface': 'joints', 'joint_states_topic': BOARD_TRUTH.name},
         'trial': {'reset_command': [*again, 'gazebo-reset', '--flavour', flavour]},
     }
-    return yaml.safe_dump({f'/**/{name}': {'ros__parameters': what} for name, what in said.items()}, sort_keys=False)
+    content: dict[str, Any] = {'/**': {'ros__parameters': {'board': board.as_dict()}}}
+    content |= {f'/**/{name}': {'ros__parameters': what} for name, what in said.items()}
+    return yaml.safe_dump(content, sort_keys=False, default_flow_style=None)
 
 
 def bridge(flavour: str) -> str:

@@ -18,6 +18,7 @@ from sdf_mujoco import SdfBoard
 
 from maze_policy import topics
 from maze_policy.actions import next_tilt
+from maze_policy.board import BoardConfig
 from maze_policy.cli import main
 from maze_policy.config import CameraConfig, PhysicsConfig
 from maze_policy.expert import Expert
@@ -261,7 +262,7 @@ def test_bridge_carries_our_topics(flavour):
 
 
 def test_nodes_are_told_what_they_can_be_told(flavour):
-    said = {name: what['ros__parameters'] for name, what in yaml.safe_load(nodes(flavour)).items()}
+    said = {name: what['ros__parameters'] for name, what in yaml.safe_load(nodes(flavour, CAMERA)).items()}
     arm = ArmNodeConfig.from_dict(said['/**/arm'])
     assert arm.topics == tuple(topic.name for topic in TILT)
     assert arm.angle_limit_deg == PHYSICS.tilt_limit_deg
@@ -269,7 +270,11 @@ def test_nodes_are_told_what_they_can_be_told(flavour):
     trial = TrialNodeConfig.from_dict(said['/**/trial'])
     assert trial.reset_command == ('maze-policy', 'gazebo-reset', '--flavour', flavour)
     assert checkpoint_path(PolicyNodeConfig.from_dict(said['/**/policy']).checkpoint).exists()
-    assert set(said) == {'/**/arm', '/**/trial', '/**/policy'}
+    assert set(said) == {'/**', '/**/arm', '/**/trial', '/**/policy'}
+    camera = BoardConfig.from_dict(said['/**']['board']).camera
+    corners = np.array([[x, y, 0.0] for x in (-0.1, 0.1) for y in (-0.1, 0.1)])
+    edges = [[x, y] for x in (79.5, 559.5) for y in (479.5, -0.5)]
+    np.testing.assert_allclose(camera.pixels(corners), edges, atol=1e-6)
 
 
 def test_sdformat_would_take_it(flavour, tmp_path):
