@@ -12,7 +12,6 @@ import pytest
 from conftest import DEADLINE_S
 from stand_in_plant import JointTrajectoryController, Plant, read_number, write_number
 from stand_in_video import write_episodes
-from std_srvs.srv import Trigger
 
 from maze_policy import messages, topics
 from maze_policy.camera_node import CameraNode
@@ -118,8 +117,8 @@ class Robot:
     def __init__(self, graph, domain, log, *options):
         command = [sys.executable, str(HERE / 'stand_in_robot.py'), '--port', '0', '--log', str(log), *options]
         self.graph, self._log = graph, log
-        environment = os.environ | {'ROS_DOMAIN_ID': str(domain), 'PYTHONUNBUFFERED': '1'}
-        self.process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+        self.environment = os.environ | {'ROS_DOMAIN_ID': str(domain), 'PYTHONUNBUFFERED': '1'}
+        self.process = subprocess.Popen(command, env=self.environment, stdout=subprocess.PIPE, text=True)
         ready = self.process.stdout.readline().split()
         assert ready[0] == 'READY'
         self.url = ready[1]
@@ -154,7 +153,7 @@ def robot(graph, domain, tmp_path):
 
 def test_commands_tilt_the_board_and_the_camera_shows_the_logged_truth(graph, robot, tmp_path):
     camera = ('--camera-info', str(tmp_path / 'camera.yaml'), '--number-pictures', '--missed-frames', '0')
-    stand_in = robot('--engine', 'planar', '--seed', '5', *camera)
+    stand_in = robot('--engine', 'planar', '--seed', '5', '--record', str(tmp_path / 'live.avi'), *camera)
     probe = graph.probe()
     probe.hear(topics.CAMERA_IMAGE)
     joints = []
@@ -187,16 +186,18 @@ def test_commands_tilt_the_board_and_the_camera_shows_the_logged_truth(graph, ro
     assert command['points'] == [[0.1, [0.05, -0.04], [0.0, 0.0]]]
     assert other['joint_names'] == ['tilt_x', 'tilt_z']
 
-    reset = probe.node.create_client(Trigger, 'stand_in/reset')
-    graph.until(reset.service_is_ready)
-    answer = reset.call_async(Trigger.Request())
-    graph.until(answer.done)
-    assert answer.result().success
+    command = [sys.executable, str(HERE / 'stand_in_robot.py'), 'reset']
+    done = subprocess.run(command, env=stand_in.environment, capture_output=True, text=True, timeout=DEADLINE_S)
+    assert (done.returncode, done.stdout[:7]) == (0, 'ball at')
     place = stand_in.lines('reset')[-1]['ball_m']
     assert np.hypot(*place) > 0.077
     summary = stand_in.end()
     assert (summary['commands'], summary['refused']) == (2, 1)
     assert summary['frames'] >= len(pictures)
+    filmed = [json.loads(line)['number'] for line in (tmp_path / 'live.jsonl').read_text().splitlines()]
+    film = open_capture(CameraNodeConfig(source=str(tmp_path / 'live.avi'), rate_hz=1000.0))
+    assert [read_number(film.read().image) for _ in filmed] == filmed
+    assert len(filmed) == summary['video'] == summary['frames']
 
 
 def test_a_film_has_every_picture_to_the_last_bit_and_the_truth_beside_it(tmp_path):
