@@ -55,7 +55,7 @@ def nodes(flavour: str, camera: CameraConfig, maze_file: Path | str | None = Non
     matrix = np.array([[focal_px, 0.0, middle_px[0]], [0.0, focal_px, middle_px[1]], [0.0, 0.0, 1.0]])
     above = Pinhole(matrix, np.zeros(5), np.diag([1.0, -1.0, -1.0]), np.array([0.0, 0.0, camera.distance_m]))
     board = board_of(above, camera.width_px, camera.height_px, maze, WALL_HEIGHT_M)
-    again = ['maze-policy', *(['--maze', str(Path(maze_file).resolve())] if maze_file else [])]
+    again = ['python3', '-m', 'maze_policy.cli', *(['--maze', str(Path(maze_file).resolve())] if maze_file else [])]
     said = {
         'policy': {'checkpoint': 'robust'},
         'arm': {'interface': 'joints', 'joint_states_topic': BOARD_TRUTH.name},

@@ -142,7 +142,16 @@ def test_command_line_makes_a_world_of_another_maze(flavour, tmp_path):
     assert (out / 'maze.sdf').read_text() == wanted
     assert (out / 'bridge.yaml').read_text() == bridge(flavour)
     said = yaml.safe_load((out / 'nodes.yaml').read_text())['/**/trial']['ros__parameters']
-    assert said['reset_command'] == ['maze-policy', '--maze', str(file), 'gazebo-reset', '--flavour', flavour]
+    assert said['reset_command'] == [
+        'python3',
+        '-m',
+        'maze_policy.cli',
+        '--maze',
+        str(file),
+        'gazebo-reset',
+        '--flavour',
+        flavour,
+    ]
 
 
 @pytest.mark.parametrize('maze', [MAZE, OTHER], ids=['shipped', 'other'])
@@ -268,7 +277,7 @@ def test_nodes_are_told_what_they_can_be_told(flavour):
     assert arm.angle_limit_deg == PHYSICS.tilt_limit_deg
     assert set(arm.joint_names) == {joint.get('name') for joint in tree(flavour).iter('joint')}
     trial = TrialNodeConfig.from_dict(said['/**/trial'])
-    assert trial.reset_command == ('maze-policy', 'gazebo-reset', '--flavour', flavour)
+    assert trial.reset_command == ('python3', '-m', 'maze_policy.cli', 'gazebo-reset', '--flavour', flavour)
     assert checkpoint_path(PolicyNodeConfig.from_dict(said['/**/policy']).checkpoint).exists()
     assert set(said) == {'/**', '/**/arm', '/**/trial', '/**/policy'}
     camera = BoardConfig.from_dict(said['/**']['board']).camera
