@@ -20,6 +20,12 @@ from maze_policy.trial import Settling, Trial, summary, times
 
 TICK_S = 0.02
 REMIND_S = 15.0  # how often a person is asked again
+ASK_AGAIN_S = 2.0
+LEADS_TO = {
+    Transition.TRANSITION_CONFIGURE: State.PRIMARY_STATE_INACTIVE,
+    Transition.TRANSITION_ACTIVATE: State.PRIMARY_STATE_ACTIVE,
+    Transition.TRANSITION_DEACTIVATE: State.PRIMARY_STATE_INACTIVE,
+}
 
 
 class TrialNode(BaseNode):
@@ -106,15 +112,17 @@ class TrialNode(BaseNode):
                     self._fail(f'the ball was not put back: {trouble}')
             if not self._program and time.monotonic() >= ask_s:
                 asked, ask_s = True, time.monotonic() + REMIND_S
-                self.get_logger().info(f'put the ball into the outer ring ({settling.says})')
                 if config.reset_command:
+                    self.get_logger().info(f'putting the ball back: {config.reset_command[0]}')
                     self._program = Program(config.reset_command, config.reset_timeout_s)
                     settling = self._watcher = Settling(self._maze, config.settle_s)
+                else:
+                    self.get_logger().info(f'put the ball into the outer ring ({settling.says})')
             yield
 
     def _stop_policy(self) -> Generator[None, None, bool]:
         """Make the policy ready and still, whatever it does now; whether it was playing."""
-        state = (yield from self._answer(self._state_of_policy, GetState.Request())).current_state
+        state = yield from self._state()
         steps = {
             State.PRIMARY_STATE_UNCONFIGURED: Transition.TRANSITION_CONFIGURE,
             State.PRIMARY_STATE_ACTIVE: Transition.TRANSITION_DEACTIVATE,
@@ -127,24 +135,34 @@ class TrialNode(BaseNode):
         self._playing = False
         return bool(state.id == State.PRIMARY_STATE_ACTIVE)
 
-    def _change(self, transition: int) -> Generator[None, None, bool]:
-        request = ChangeState.Request(transition=Transition(id=transition))
-        return bool((yield from self._answer(self._change_policy, request)).success)
-
-    def _answer(self, client: Any, request: Any) -> Generator[None, None, Any]:
-        """What a service of the policy answers; it must be there, and answer, in time."""
-        began_s, config, name = time.monotonic(), self._config, self.resolve_service_name(client.srv_name)
-        while not client.service_is_ready():
+    def _state(self) -> Generator[None, None, Any]:
+        """The state of the policy; an answer may get lost while DDS still makes the connection, so it asks again."""
+        name, config = self.resolve_service_name(topics.GET_STATE_SERVICE), self._config
+        began_s = time.monotonic()
+        while not (self._state_of_policy.service_is_ready() and self._change_policy.service_is_ready()):
             if time.monotonic() - began_s > config.wait_for_s:
                 raise TimeoutError(f'after {config.wait_for_s:g} s nobody serves {name}: no policy node?')
             self.get_logger().info(f'waiting: nobody serves {name}', throttle_duration_sec=5.0)
             yield
-        answer, asked_s = client.call_async(request), time.monotonic()
-        while not answer.done():
-            if time.monotonic() - asked_s > config.answer_timeout_s:
+        began_s, asked_s, answer = time.monotonic(), -np.inf, None
+        while not (answer and answer.done()):
+            if time.monotonic() - began_s > config.answer_timeout_s:
                 raise TimeoutError(f'{name} has not answered for {config.answer_timeout_s:g} s')
+            if time.monotonic() - asked_s > ASK_AGAIN_S:
+                answer, asked_s = self._state_of_policy.call_async(GetState.Request()), time.monotonic()
             yield
-        return answer.result()
+        return answer.result().current_state
+
+    def _change(self, transition: int) -> Generator[None, None, bool]:
+        """Ask for a transition; whether it came about."""
+        request = ChangeState.Request(transition=Transition(id=transition))
+        answer, asked_s = self._change_policy.call_async(request), time.monotonic()
+        while not answer.done():
+            if time.monotonic() - asked_s > ASK_AGAIN_S:
+                state = yield from self._state()
+                return bool(answer.result().success) if answer.done() else bool(state.id == LEADS_TO[transition])
+            yield
+        return bool(answer.result().success)
 
     def _tell(self, trial: Trial, played: int) -> None:
         self._trials.append(trial)

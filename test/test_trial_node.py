@@ -8,9 +8,10 @@ import pytest
 import rclpy
 from lifecycle_msgs.msg import State, Transition
 from lifecycle_msgs.srv import ChangeState, GetState
+from rclpy.task import Future
 from scripted import Scripted
 
-from maze_policy import messages, topics
+from maze_policy import messages, topics, trial_node
 from maze_policy.policy_node import PolicyNode
 from maze_policy.trial_node import TrialNode
 
@@ -233,6 +234,34 @@ def test_a_policy_that_cannot_be_stopped_is_an_error(graph, state, refuses, says
     graph.add(TrialNode)
     with pytest.raises(OSError, match=says):
         graph.until(lambda: False, 30.0)
+
+
+@pytest.mark.parametrize('lost', ['_state_of_policy', '_change_policy'])
+def test_an_answer_that_gets_lost_is_asked_for_again(graph, monkeypatch, lost):
+    monkeypatch.setattr(trial_node, 'ASK_AGAIN_S', 0.1)
+    game = Bench(graph, state=UNCONFIGURED, episodes=1)
+    client, count = getattr(game.node, lost), 0
+    ask = client.call_async
+
+    def every_other_answer_is_lost(request):
+        nonlocal count
+        count += 1
+        answer = ask(request)
+        return answer if count % 2 == 0 else Future(executor=graph.executor)
+
+    client.call_async = every_other_answer_is_lost
+    game.lie()
+    game.solve()
+    assert game.ended() == 0
+    assert count >= 2
+
+
+def test_a_policy_that_answers_nothing_any_more_is_an_error(bench):
+    game = bench(answer_timeout_s=0.3)
+    game.lie()
+    game.node._state_of_policy.call_async = lambda _: Future(executor=game.graph.executor)
+    with pytest.raises(TimeoutError, match=r'/maze/policy/get_state has not answered for 0\.3 s'):
+        game.solve()
 
 
 def test_a_ball_that_is_nowhere_is_refused(bench):
