@@ -33,6 +33,8 @@ NEAREST_WALL = 0.7  # ball radii between the ball's middle and a wall's side, to
 SOME = 7  # every so many places tell the light
 SOFTNESS_M, LEAST_SOFT_M, MOST_SOFT_M = 0.0006, 0.0002, 0.003  # of the ball's edge
 EASE = np.array([1e-3, 1e-3, 0.4e-3, 0.5e-3])  # how far x, y, radius and softness may plausibly be off, m
+SHADES = 4  # even, from left to right, from below to above, and towards the edge
+EVENNESS = 2.0  # pixels that speak for a ball without any shading
 OTHER_SIZE = 0.4  # what differs so much from the ball's size is none
 LEAKS_M = (0.001, 0.002)  # blurs that bring the darkness of a wall onto the floor beside it
 ROUNDS, LONGEST_STEP_M = 8, 2e-3
@@ -156,30 +158,33 @@ class BallTracker:
         seen = cv2.remap(grey, pixels[..., 0], pixels[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         levels = np.asarray(seen, dtype=np.float64).ravel()
         values = np.array([*start_m, self._radius_m, SOFTNESS_M])
-        base = np.stack([np.ones_like(x), x, *(leak[window][free] for leak in self._leaks)], axis=1)
+        base = np.stack([np.ones_like(x), *(leak[window][free] for leak in self._leaks), *[x] * SHADES], axis=1)
         light = np.zeros(base.shape[1])
+        ease = np.full(light.size, 1e-6)
+        ease[1 - SHADES :] = EVENNESS
         for _ in range(ROUNDS):
             dx, dy = x - values[0], y - values[1]
             distance = np.sqrt(dx * dx + dy * dy) + 1e-9
             off = (distance - values[2]) / values[3]
-            base[:, 1] = within = 1 / (1 + np.exp(np.clip(off, -30, 30)))
-            # What is linear is known once the disc is: floor, ball, and the darkness of walls that a blur brings here.
-            light[:] = np.linalg.solve(base.T @ base + 1e-6 * np.eye(light.size), base.T @ levels)
+            within = 1 / (1 + np.exp(np.clip(off, -30, 30)))
+            ahead, aside = dx / values[2], dy / values[2]
+            shades = np.stack([np.ones_like(x), ahead, aside, ahead * ahead + aside * aside - 0.5], axis=1)
+            base[:, -SHADES:] = within[:, np.newaxis] * shades
+            # What is linear is known once the disc is: floor, what blur brings of the walls, the ball and its shading.
+            light[:] = np.linalg.solve(base.T @ base + np.diag(ease), base.T @ levels)
             residual = levels - base @ light
-            edge = light[1] / values[3] * within * (1 - within)
+            edge = (shades @ light[-SHADES:]) / values[3] * within * (1 - within)
             slopes = np.stack([dx / distance, dy / distance, np.ones_like(x), off], axis=1) * edge[:, np.newaxis]
             full = np.concatenate([slopes * EASE, base], axis=1)
             trust = max(float(residual @ residual) / residual.size, 0.25)
-            prior = np.zeros(full.shape[1])
-            prior[2] = trust
-            pull = full.T @ residual
-            pull[2] -= trust * (values[2] - self._radius_m) / EASE[2]
-            change = np.linalg.solve(full.T @ full + np.diag(prior + 1e-6), pull)[:4] * EASE
+            prior = np.concatenate([(1e-6, 1e-6, trust, 1e-6), ease])
+            off_prior = np.concatenate([(0, 0, (values[2] - self._radius_m) / EASE[2], 0), light])
+            change = np.linalg.solve(full.T @ full + np.diag(prior), full.T @ residual - prior * off_prior)[:4] * EASE
             values += np.clip(change, -LONGEST_STEP_M, LONGEST_STEP_M)
             values[3] = np.clip(values[3], LEAST_SOFT_M, MOST_SOFT_M)
             if np.abs(change[:2]).max() < 1e-5:
                 break
-        contrast = float(self._sign * light[1] / max(light[0], 1.0))
+        contrast = float(self._sign * light[-SHADES] / max(light[0], 1.0))
         if contrast < self._least:
             raise NoBall(self._too_faint(contrast))
         if np.hypot(*(values[:2] - start_m)) > self._radius_m or abs(values[2] / self._radius_m - 1) > OTHER_SIZE:

@@ -3,7 +3,7 @@ import functools
 import cv2
 import numpy as np
 import pytest
-from looking import LEVEL, MARKERS, MAZE, average, bent, grey, scene_camera
+from looking import LEVEL, MARKERS, MAZE, average, bent, grey, scene_camera, tilted
 
 from maze_policy.ball_tracker import BallTracker, NoBall
 from maze_policy.board import BoardConfig, board_of
@@ -52,7 +52,7 @@ def tried(profile, cameras, pictures):
     return np.array(off)
 
 
-@pytest.mark.parametrize(('profile', 'cameras', 'pictures'), [('randomised', 24, 10), ('real_like', 4, 20)])
+@pytest.mark.parametrize(('profile', 'cameras', 'pictures'), [('randomised', 20, 8), ('real_like', 3, 20)])
 def test_accuracy(profile, cameras, pictures):
     """The bar: median 1 mm, 1 % misses, 1 % more than 5 mm off. It is far better."""
     off = tried(profile, cameras, pictures)
@@ -69,10 +69,10 @@ def test_accuracy(profile, cameras, pictures):
 
 def test_sees_no_ball_where_there_is_none():
     random = np.random.default_rng(3)
-    for seed in range(6):
+    for seed in range(4):
         camera = scene_camera('randomised', 200 + seed)
         tracker = calibrated(camera, random, 'markers')
-        for _ in range(3):
+        for _ in range(2):
             with pytest.raises(NoBall, match='no ball: want'):
                 tracker.find(camera.picture(AWAY, random.uniform(-TILT, TILT, 2)))
 
@@ -97,12 +97,12 @@ def test_a_ball_that_rolls_is_followed_without_a_bias():
 def test_without_the_tilt_it_would_be_wrong():
     """What the tilt shifts is up to 2 mm near the rim: the walls tell it."""
     camera = scene_camera('real_like', 0)
-    tracker = true_tracker(camera)
     position, tilt = np.array([0.0865, 0.0]), np.array([0.0, TILT])
-    ball = tracker.find(camera.picture(position, tilt))
+    ball = true_tracker(camera).find(camera.picture(position, tilt))
     assert np.linalg.norm(ball.position_m - position) < 3e-4
-    level = tracker._fit(grey(camera.picture(position, tilt)), camera.pinhole, position)
-    assert np.linalg.norm(level.position_m - position) > 1e-3
+    pixel = tilted(camera.pinhole, tilt).pixels(np.array([[*position, MAZE.ball_radius_m]]))
+    level = camera.pinhole.points(pixel, MAZE.ball_radius_m)[0]
+    assert np.linalg.norm(level - position) > 1.5e-3
 
 
 def test_undoes_the_lens():
@@ -114,6 +114,21 @@ def test_undoes_the_lens():
     for position in ((0.06, 0.06), (-0.0865, 0.0)):
         image = bent(camera.picture(position, (0.05, 0.05)), pose, distortion)
         np.testing.assert_allclose(tracker.find(image).position_m, position, atol=3e-4)
+
+
+def test_a_ball_with_light_and_shade():
+    """A sphere that a lamp beside the camera lights, its edge there no brighter than the floor."""
+    camera = scene_camera('nominal', 0)
+    image = camera.picture(AWAY, LEVEL)
+    position = np.array([0.0865, 0.0])
+    x, y = camera.pinhole.pixels(np.array([[*position, MAZE.ball_radius_m]]))[0]
+    rows, columns = np.mgrid[:480, :640]
+    across, down = (columns - x) / 13.35, (rows - y) / 13.35
+    up = np.sqrt(np.clip(1 - across**2 - down**2, 0, None))
+    lit = np.clip(0.35 * across - 0.1 * down + 0.93 * up, 0, None)
+    image[up > 0] = (60 + 150 * lit[up > 0])[:, np.newaxis]
+    ball = true_tracker(camera).find(cv2.GaussianBlur(image, (0, 0), 0.7))
+    np.testing.assert_allclose(ball.position_m, position, atol=5e-4)
 
 
 def test_a_dark_ball():
