@@ -42,11 +42,13 @@ HEAD = """<?xml version="1.0" encoding="UTF-8"?>
 """
 TAIL = '  </enclaves>\n</policy>\n'
 STATE_SERVICES = (topics.GET_STATE_SERVICE, topics.CHANGE_STATE_SERVICE)
-SERVED_BY = {'policy': (topics.RESET_SERVICE,)}
+# Tools name their nodes as they like, and each serves its own parameters and types.
+TOOLS = ('/_ros2cli_*/*', '/rqt_*/*')
+SERVED_BY = {'policy': (topics.RESET_SERVICE,), 'operator': TOOLS}
 ASKED_BY = {
     'simulator': (topics.RESET_SERVICE,),
     'trial': STATE_SERVICES,
-    'operator': (topics.RESET_SERVICE, *STATE_SERVICES),
+    'operator': (topics.RESET_SERVICE, *STATE_SERVICES, 'policy/get_available_transitions'),
 }
 OTHERS = {'arm': {'publish': ARM['controller_topics'], 'subscribe': [ARM['joint_states_topic']]}}
 NODES = (*TAKEN_BY, 'operator')
@@ -182,9 +184,8 @@ def test_who_watches_hears_all_and_commands_nothing():
     commands = {f'{NAMESPACE}/{topic.name}' for topic in topics.ALL if topic is not topics.DIAGNOSTICS}
     assert commands <= rules['topics', 'subscribe']
     assert not commands & rules['topics', 'publish']
-    assert rules['services', 'request'] == {
-        f'{NAMESPACE}/policy/{name}' for name in ('reset', 'get_state', 'change_state')
-    }
+    stops = ('reset', 'get_state', 'change_state', 'get_available_transitions')
+    assert rules['services', 'request'] == {f'{NAMESPACE}/policy/{name}' for name in stops}
 
 
 def test_only_the_policy_commands_the_tilt_and_only_the_arm_its_controller():
