@@ -55,7 +55,7 @@ ARGUMENTS: Mapping[str, tuple[str, str, list[str] | None]] = {
     'maze_file': ('', 'parameter file with another geometry than config/maze.yaml', None),
     'checkpoint': (
         '',
-        'policy to play: NAME.safetensors, or the name of a shipped one; empty: the one of the parameter files, or nominal',
+        'policy to play: NAME.safetensors, or the name of a shipped one; empty: as in the parameter files, or nominal',
         None,
     ),
     'record': (
