@@ -29,11 +29,12 @@ lint: $(READY) ## ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(READY) ## speed and memory, each beside its floor or peer
+bench: $(READY) ## speed, memory and latency, each beside its floor or limit; 15 minutes, 15 GB of temporary files
 	$(BIN)/python bench/policy.py
 	$(BIN)/python bench/simulator.py
 	$(BIN)/python bench/introspection.py
 	$(BIN)/python bench/report.py
+	$(BIN)/python bench/loop.py
 
 results: $(READY) ## the paper's experiments, then docs/results.md; goes on where it was, hours on two cores (JOBS=)
 	$(BIN)/maze-policy transfer --out runs/transfer

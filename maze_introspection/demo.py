@@ -1,7 +1,7 @@
 """One maze run, watched live, recorded, replayed and explained: `python -m maze_introspection.demo --out out/demo`.
 
-Starts the same nodes from the same parameter files as `sim.launch.py`, as processes of their own over real DDS, with
-no launch system. Exit code 0 only if the maze was solved and live and replayed results are identical.
+Starts the same nodes with the same parameters as `sim.launch.py`, as processes of their own over real DDS, with no
+launch system. Exit code 0 only if the maze was solved and live and replayed results are identical.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from maze_policy.share import share_path
-from maze_policy.topics import NAMESPACE
+from maze_policy.topics import NAMESPACE, listeners
 
 NODES = {  # in the order of their start
     'recorder': 'maze_introspection.recorder_node',
@@ -157,7 +157,8 @@ def play(bag: Path, environment: dict[str, str], options: argparse.Namespace) ->
     children: dict[str, Child] = {}
     try:
         for name, module in NODES.items():
-            children[name] = Child(name, node_command(module, parameters.get(name, {})), environment)
+            given = {'wait_for': listeners(name, NODES)} | parameters.get(name, {})
+            children[name] = Child(name, node_command(module, given), environment)
         simulator = children['simulator']
         end_s = time.monotonic() + START_S + EPISODE_S * options.episodes
         while simulator.poll() is None:
@@ -199,12 +200,12 @@ def check(results: Path) -> None:
 
 
 def node_command(module: str, parameters: dict[str, Any]) -> list[str]:
-    """Command line of a node with the shipped parameter files and these parameters on top."""
+    """Command line of a node with the shipped geometry and these parameters on top."""
     command = [sys.executable, '-m', module, '--ros-args', '-r', f'__ns:={NAMESPACE}']
-    for name in ('maze', 'sim', 'record'):
-        command += ['--params-file', str(share_path(f'config/{name}.yaml'))]
+    command += ['--params-file', str(share_path('config/maze.yaml'))]
     for name, value in parameters.items():
-        command += ['-p', f'{name}:={value}']
+        if value != []:  # ROS has no way to say an empty list on the command line
+            command += ['-p', f'{name}:={value}']
     return command
 
 

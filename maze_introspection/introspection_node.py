@@ -51,7 +51,7 @@ class IntrospectionNode(BaseNode):
     def _start(self) -> None:
         self.input(topics.READOUT, self._on_readout)
         self.input(topics.EPISODE, self._on_episode)
-        self.input(topics.BALL, self._on_ball)
+        self.input(topics.BALL, self._on_ball, depth=topics.LSTM_GATES.depth)  # it is joined with parts that deep
         for topic, rows in MATRICES.items():
             self.input(topic, self._taker(topic, rows))
         self.create_timer(1.0 / self._config.picture_rate_hz, self._draw, clock=self.steady)

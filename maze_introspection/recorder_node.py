@@ -33,6 +33,7 @@ class RecorderNode(BaseNode):
             self.resolve_topic_name(topic.name): topic for topic in topics.ALL if topic.name in config.topics
         }
         self._camera_reliable = config.camera_reliable
+        self._sim_time = bool(self.get_parameter('use_sim_time').value)
         self._bag = BagWriter(config.bag, {'maze': json.dumps(maze.as_dict())})
         self.start_when_taken(config, self._start)
 
@@ -49,7 +50,9 @@ class RecorderNode(BaseNode):
     def _writer(self, name: str) -> Any:
         def write(cdr: bytes, info: Any) -> None:
             received_ns = self.now_ns()
-            self._bag.write(name, cdr, received_ns, info.get('source_timestamp') or received_ns)
+            # The middleware knows the machine's time alone, and a bag should have one clock.
+            sent_ns = None if self._sim_time else info.get('source_timestamp')
+            self._bag.write(name, cdr, received_ns, sent_ns or received_ns)
             self.health.count('messages')
 
         return write

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import rclpy
 import rclpy.subscription
-from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
 from rclpy.clock import Clock, ClockType
 from rclpy.duration import Duration
 from rclpy.exceptions import ParameterException
@@ -21,6 +21,7 @@ from rclpy.signals import SignalHandlerOptions
 from rclpy.utilities import remove_ros_args
 
 from maze_policy import messages
+from maze_policy.board import BoardConfig
 from maze_policy.config import CameraConfig, PhysicsConfig
 from maze_policy.health import Health
 from maze_policy.maze import Maze
@@ -36,22 +37,30 @@ except ImportError:  # before Kilted
 
 C = TypeVar('C', bound=Config)
 
-SHARED: dict[str, type[Config]] = {'maze': Maze, 'physics': PhysicsConfig, 'camera': CameraConfig}
+SHARED: dict[str, type[Config]] = {'maze': Maze, 'physics': PhysicsConfig, 'camera': CameraConfig, 'board': BoardConfig}
 
 DRAIN_LIMIT_S = 3.0
+USERS_ERRORS = (ValueError, OSError, ParameterException)  # what a user can mend; a traceback does not help
 SPIN_S = 0.02  # how soon a signal is noticed when nothing else happens
 
 
-def declare(node: Node, config: type[C], prefix: str = '', defaults: C | None = None) -> C:
+def declare(
+    node: Node,
+    config: type[C],
+    prefix: str = '',
+    defaults: C | None = None,
+    on_change: Callable[[C], None] | None = None,
+) -> C:
     """Declare every field of a dataclass as a parameter and return what the user wants them to be.
 
-    They are read once, so they are read-only.
+    They are read once, so they are read-only; but the changeable ones where the node says what to do then.
 
     Args:
         node: the node.
         config: what the parameters are, with types, ranges and descriptions.
         prefix: group such as `maze`, which makes `maze.rim_radius_m`.
         defaults: used instead of the dataclass's own.
+        on_change: called with the new values when somebody sets some of them; a ValueError refuses them.
 
     Raises:
         ValueError: if a given value has the wrong type or is out of range.
@@ -65,9 +74,30 @@ def declare(node: Node, config: type[C], prefix: str = '', defaults: C | None = 
     except ValueError as error:
         raise ValueError(f'parameters{" " + prefix if prefix else ""}: {error}') from error
     for field, kind in fields_of(config):
-        value = made.as_dict()[field.name]
-        node.declare_parameter(name_of[field.name], value, _descriptor(field, kind), ignore_override=True)
+        descriptor = _descriptor(field, kind)
+        descriptor.read_only = not (on_change and field.metadata['changeable'])
+        node.declare_parameter(name_of[field.name], made.as_dict()[field.name], descriptor, ignore_override=True)
+    if on_change:
+        _let_change(node, made, {name: field for field, name in name_of.items()}, on_change)
     return made
+
+
+def _let_change(node: Node, made: C, field_of: dict[str, str], on_change: Callable[[C], None]) -> None:
+    """Check what is set later as what was given at the start, and pass it on."""
+
+    def change(parameters: list[Any]) -> SetParametersResult:
+        nonlocal made
+        wanted = {field_of[given.name]: _plain(given.value) for given in parameters if given.name in field_of}
+        try:
+            changed = type(made).from_dict(made.as_dict() | wanted)
+            if wanted:
+                on_change(changed)
+        except ValueError as error:
+            return SetParametersResult(successful=False, reason=str(error))
+        made = changed
+        return SetParametersResult(successful=True)
+
+    node.add_on_set_parameters_callback(change)
 
 
 def refuse_unknown_parameters(node: Node) -> None:
@@ -108,6 +138,14 @@ class BaseNode(Node):
         self._outputs[topic] = self.create_publisher(messages.message_class(topic.type), topic.name, qos(topic))
         return self._outputs[topic]
 
+    def tell(self, topic: Topic, message: Any) -> None:
+        """Publish on one of the outputs."""
+        self._outputs[topic].publish(message)
+
+    def drop_output(self, topic: Topic) -> None:
+        """Publish a topic no more, and keep nothing for late listeners."""
+        self.destroy_publisher(self._outputs.pop(topic))
+
     def input(
         self,
         topic: Topic,
@@ -116,7 +154,7 @@ class BaseNode(Node):
         reliable: bool = True,
         depth: int | None = None,
         raw: bool = False,
-    ) -> None:
+    ) -> Any:
         """Subscribe; where the node `wants_info`, the callback gets it with the message (empty before Iron)."""
         has_info = hasattr(rclpy.subscription, 'MessageInfo')
 
@@ -128,7 +166,7 @@ class BaseNode(Node):
             callback(message, info)
             self.heard()
 
-        self.create_subscription(
+        return self.create_subscription(
             messages.message_class(topic.type),
             topic.name,
             hear_with_info if self.wants_info and has_info else hear,
@@ -141,17 +179,17 @@ class BaseNode(Node):
         return int(self.get_clock().now().nanoseconds)
 
     def start_when_taken(self, config: NodeConfig, start: Callable[[], None]) -> None:
-        """Call `start` once every node in `wait_for` takes those of our outputs that it should.
+        """Call `start` once every node in `wait_for` takes those of our outputs that it should, and the clock runs.
 
         So a node that makes its inputs in `start` says by them that its own listeners are there, and the first frame
-        travels the whole chain.
+        travels the whole chain. With `use_sim_time` nothing is heard before the first /clock: no age could be told.
         """
         began_s = time.monotonic()
 
         def look() -> None:
             missing = self._missing(config.wait_for)
             if missing and time.monotonic() - began_s > config.wait_for_s:
-                raise TimeoutError(f'after {config.wait_for_s:g} s still {"; ".join(missing)} (parameter wait_for)')
+                raise TimeoutError(f'after {config.wait_for_s:g} s still {"; ".join(missing)} (parameter wait_for_s)')
             if missing:
                 self.get_logger().info(f'waiting: {"; ".join(missing)}', throttle_duration_sec=5.0, skip_first=True)
             else:
@@ -196,8 +234,8 @@ class BaseNode(Node):
             publisher.wait_for_all_acked(Duration(seconds=max(end_s - time.monotonic(), 0.0)))
 
     def _missing(self, wait_for: tuple[str, ...]) -> list[str]:
-        """Which listeners are not there yet, in words."""
-        missing = []
+        """Which listeners are not there yet, and whether the clock is not, in words."""
+        missing = [] if self.now_ns() else ['nobody publishes /clock, which use_sim_time asks for']
         for topic, publisher in self._outputs.items():
             wanted = [name for name in wait_for if topic in TAKEN_BY[name]]
             here = self.get_namespace()
@@ -260,7 +298,7 @@ def run(make_node: Callable[[], BaseNode]) -> int:
 
 def _explain(node: BaseNode | None, error: Exception) -> None:
     """One line for what a user can mend, the traceback too for what only we can; the node's end in any case."""
-    if not isinstance(error, (ValueError, OSError, ParameterException)) and 'RCL' not in type(error).__name__:
+    if not isinstance(error, USERS_ERRORS) and 'RCL' not in type(error).__name__:
         traceback.print_exc()
     name = node.get_name() if node else sys.argv[0].rsplit('/')[-1].removesuffix('.py')
     print(f'{name}: {error}', file=sys.stderr, flush=True)
@@ -277,7 +315,7 @@ def _plain(value: Any) -> Any:
 
 
 def _descriptor(field: Any, kind: Any) -> ParameterDescriptor:
-    descriptor = ParameterDescriptor(description=field.metadata['description'], read_only=True)
+    descriptor = ParameterDescriptor(description=field.metadata['description'])
     low, high, choices = field.metadata['low'], field.metadata['high'], field.metadata['choices']
     if low is not None or high is not None:
         low, high = -sys.float_info.max if low is None else low, sys.float_info.max if high is None else high

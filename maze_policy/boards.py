@@ -14,7 +14,7 @@ from maze_policy.config import OBSERVATION_PX, CameraConfig, PhysicsConfig
 from maze_policy.expert import Expert
 from maze_policy.maze import Maze
 from maze_policy.observation import observe
-from maze_policy.perspective import SCENE, Perspective
+from maze_policy.perspective import SCENE, Perspective, draw_scenes
 from maze_policy.render import Renderer
 from maze_policy.simulator import BALL_RADIUS, COEFFICIENTS, PERIOD, ROUNDING_S, Simulator
 from maze_policy.world import WorldConfig
@@ -96,21 +96,7 @@ class Boards:
         self.latency[which] = self._random.integers(world.latency_steps[0], world.latency_steps[1] + 1, which.size)
         self._noise[which] = draw('noise_levels')
         self._blur_px[which] = draw('blur_px')
-        offset, aim, light = (
-            (draw(name), draw(name)) for name in ('camera_offset_m', 'aim_offset_m', 'light_gradient')
-        )
-        scene = {
-            'camera_x_m': offset[0],
-            'camera_y_m': offset[1],
-            'camera_z_m': draw('camera_distance_m'),
-            'aim_x_m': aim[0],
-            'aim_y_m': aim[1],
-            'turn_rad': np.radians(draw('camera_turn_deg')),
-            'gradient_x': light[0],
-            'gradient_y': light[1],
-        }
-        for column, name in enumerate(SCENE):
-            self._scene[which, column] = scene[name] if name in scene else draw(name)
+        self._scene[which] = draw_scenes(draw)
         self.simulator.reset(which, ring)
         self.command_rad[which] = 0.0
         self.elapsed[which] = 0

@@ -1,18 +1,29 @@
-"""`maze-policy`: train a policy, and try one out."""
+"""`maze-policy`: train a policy, try one out, and make the world it plays in."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import secrets
 import sys
 from pathlib import Path
 
-from maze_policy.config import TRANSFER, EvaluateConfig, NetworkConfig, RlConfig, TrainConfig
+from maze_policy.calibrate_config import TURN_HELP, CalibrateConfig, MarkerConfig
+from maze_policy.config import (
+    TRANSFER,
+    CameraConfig,
+    EvaluateConfig,
+    NetworkConfig,
+    PhysicsConfig,
+    RlConfig,
+    TrainConfig,
+)
 from maze_policy.maze import load_maze
 from maze_policy.parameters import MISSING_EXTRA, Config, add_options, from_options
 from maze_policy.share import checkpoint_path, policy_name
 from maze_policy.world import add_world_options, world_from_options
 
+FLAVOURS = ('fortress', 'harmonic')  # of Gazebo
 STAGES: dict[str, type[Config]] = {'distil': TrainConfig, 'rl': RlConfig}
 CHECKPOINT = 'NAME.safetensors, or the name of a shipped policy'
 
@@ -85,6 +96,51 @@ def main(arguments: list[str] | None = None) -> int:
     add_world_options(trial, 'nominal')
     trial.set_defaults(run=_evaluate)
 
+    gazebo = commands.add_parser(
+        'gazebo',
+        help='make the Gazebo world of the maze, and what ros_gz_bridge and our nodes want to know of it',
+        description='Write maze.sdf, bridge.yaml and nodes.yaml, as in gazebo/; docs/gazebo.md says how to go on.',
+        allow_abbrev=False,
+    )
+    gazebo.add_argument('--flavour', choices=FLAVOURS, required=True, help='generation of Gazebo')
+    gazebo.add_argument('--out', type=Path, required=True, help='folder for the three files')
+    add_options(gazebo, PhysicsConfig)
+    add_options(gazebo, CameraConfig)
+    gazebo.set_defaults(run=_gazebo)
+
+    again = commands.add_parser(
+        'gazebo-reset',
+        help='put the ball of a running Gazebo at rest anywhere in the outer ring',
+        description='Put the ball of a running Gazebo at rest in the outer ring, and say where and by which seed.',
+        allow_abbrev=False,
+    )
+    again.add_argument('--flavour', choices=FLAVOURS, required=True, help='generation of Gazebo')
+    again.add_argument('--seed', type=int, help='seed of the place (default: another one every time)')
+    again.set_defaults(run=_gazebo_reset)
+
+    found = commands.add_parser(
+        'calibrate',
+        help='find the level board in the picture of a camera and write where it is as a parameter file',
+        description='Find the level board in what the camera shows, draw it over the picture, and write the parameters '
+        'that policy and ball_tracker need to see it from straight above. See docs/calibration.md.',
+        allow_abbrev=False,
+    )
+    found.add_argument('source', help='image file, or anything that camera_node reads: a device, URL, video or folder')
+    found.add_argument('--out', type=Path, required=True, help='parameter file to write, such as board.yaml')
+    found.add_argument('--picture', type=Path, help='image to write: what was found, drawn over what was seen')
+    found.add_argument('--camera-info', type=Path, help="the camera's own calibration, a camera_info YAML")
+    found.add_argument('--turn-deg', type=float, help=TURN_HELP)
+    add_options(found, CalibrateConfig)
+    add_options(found.add_argument_group('the markers'), MarkerConfig)
+    found.set_defaults(run=_calibrate)
+
+    printed = commands.add_parser(
+        'markers', help='write the four markers in true size, to be printed', allow_abbrev=False
+    )
+    printed.add_argument('--out', type=Path, required=True, help='markers.pdf or markers.png, A4')
+    add_options(printed, MarkerConfig)
+    printed.set_defaults(run=_markers)
+
     options = parser.parse_args(arguments)
     try:
         options.run(options)
@@ -156,6 +212,40 @@ def _evaluate(options: argparse.Namespace) -> None:
     if options.out:
         summary = {'config': config.as_dict(), 'world': world.as_dict(), **evaluation.summary()}
         options.out.write_text(json.dumps(summary, indent=2) + '\n')
+
+
+def _gazebo(options: argparse.Namespace) -> None:
+    from maze_policy.gazebo import write
+
+    physics, camera = from_options(PhysicsConfig, options), from_options(CameraConfig, options)
+    write(options.out, options.flavour, physics, camera, options.maze)
+    print(f'maze.sdf, bridge.yaml and nodes.yaml for Gazebo {options.flavour.capitalize()} in {options.out}')
+
+
+def _calibrate(options: argparse.Namespace) -> None:
+    from maze_policy.calibrate import as_parameter_file, calibrate, drawn, save_picture
+
+    maze = load_maze(options.maze)
+    config, markers = from_options(CalibrateConfig, options), from_options(MarkerConfig, options)
+    calibrated = calibrate(options.source, maze, config, markers, options.camera_info, options.turn_deg)
+    print(calibrated.text)
+    options.out.write_text(as_parameter_file(calibrated))
+    if options.picture:
+        save_picture(options.picture, drawn(calibrated, maze, markers))
+
+
+def _markers(options: argparse.Namespace) -> None:
+    from maze_policy.marker_sheet import save_markers
+
+    save_markers(options.out, from_options(MarkerConfig, options))
+
+
+def _gazebo_reset(options: argparse.Namespace) -> None:
+    from maze_policy.gazebo import reset
+
+    seed = secrets.randbits(32) if options.seed is None else options.seed
+    x, y = reset(options.flavour, load_maze(options.maze), seed)
+    print(f'ball at {x:.4f}, {y:.4f} m, seed {seed}')
 
 
 if __name__ == '__main__':

@@ -13,6 +13,8 @@ import numpy.typing as npt
 from maze_policy.parameters import Config, parameter
 from maze_policy.share import share_path
 
+WALL_HEIGHT_M = 0.01  # above the floor
+
 
 @dataclass(frozen=True)
 class Maze(Config):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,9 +15,12 @@ import numpy.typing as npt
 from cv_bridge import CvBridge
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from geometry_msgs.msg import PointStamped, Vector3Stamped
-from sensor_msgs.msg import CameraInfo, Image
-from std_msgs.msg import Float32MultiArray, Header, MultiArrayDimension
+from sensor_msgs.msg import CameraInfo, Image, JointState
+from std_msgs.msg import Float32MultiArray, Float64, Float64MultiArray, Header, MultiArrayDimension
+from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
+from maze_policy.arm import Waypoint
+from maze_policy.camera_info import Calibration
 from maze_policy.config import CameraConfig
 
 Shape = tuple[int | None, int | None]
@@ -110,6 +113,43 @@ def tilt(message: Vector3Stamped) -> npt.NDArray[np.float64]:
     return command
 
 
+def trajectory_message(joint_names: Sequence[str], way: Sequence[Waypoint]) -> JointTrajectory:
+    """Waypoints for a joint_trajectory_controller; stamp 0 lets them begin when they arrive."""
+    message = JointTrajectory(joint_names=list(joint_names))
+    for after_s, position_rad, rate_rad_s in way:
+        point = JointTrajectoryPoint(positions=position_rad.tolist(), velocities=rate_rad_s.tolist())
+        point.time_from_start.sec, point.time_from_start.nanosec = divmod(round(after_s * 1e9), 1_000_000_000)
+        message.points.append(point)
+    return message
+
+
+def positions_message(position_rad: npt.NDArray[np.float64]) -> Float64MultiArray:
+    """All joints for a controller of positions, rad."""
+    return Float64MultiArray(data=position_rad.tolist())
+
+
+def position_message(position_rad: float) -> Float64:
+    """One joint, rad."""
+    return Float64(data=float(position_rad))
+
+
+def joint_positions(message: JointState, joint_names: Sequence[str]) -> npt.NDArray[np.float64] | None:
+    """Positions of these joints, rad, or None from a message about other joints.
+
+    Raises:
+        ValueError: if a position is missing or not finite.
+    """
+    if not set(joint_names) <= set(message.name):
+        return None
+    if len(message.position) != len(message.name):
+        raise ValueError(f'want a position for each of {len(message.name)} joints, got {len(message.position)}')
+    told = dict(zip(message.name, message.position))
+    positions = np.array([told[name] for name in joint_names])
+    if not np.isfinite(positions).all():
+        raise ValueError(f'want finite joint positions, got {positions.tolist()} rad')
+    return positions
+
+
 def ball_message(header: Header, position_m: npt.NDArray[np.float64]) -> PointStamped:
     """The ball's centre in the maze frame, m."""
     message = PointStamped(header=header)
@@ -132,6 +172,15 @@ def camera_info_message(header: Header, camera: CameraConfig, view_m: float) -> 
     message.k = [focal_px, 0.0, centre_x, 0.0, focal_px, centre_y, 0.0, 0.0, 1.0]
     message.r = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
     message.p = [focal_px, 0.0, centre_x, 0.0, 0.0, focal_px, centre_y, 0.0, 0.0, 0.0, 1.0, 0.0]
+    return message
+
+
+def calibration_message(header: Header, camera: Calibration) -> CameraInfo:
+    """What a calibration says, as a camera_info."""
+    message = CameraInfo(header=header, width=camera.width_px, height=camera.height_px)
+    message.distortion_model = camera.model
+    message.d, message.k = camera.d.tolist(), camera.k.ravel().tolist()
+    message.r, message.p = camera.r.ravel().tolist(), camera.p.ravel().tolist()
     return message
 
 

@@ -7,28 +7,42 @@ from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
+from numba import njit
 
-from maze_policy.maze import Maze
+from maze_policy.maze import WALL_HEIGHT_M, Maze
 from maze_policy.simulator import TURN, half_gap_rad
 
 Float64 = npt.NDArray[np.float64]
 
 BOX_M = 0.004  # walls are straight boxes no longer than this: 0.1 mm off the arc in the innermost wall
-WALL_HEIGHT_M = 0.01
 FLOOR_M = 0.01  # thickness of the board
 BALL_KG = 0.0054  # steel; nothing depends on it
 # Plenty for rolling. With more the floor, which is solved together with the wall, takes part in a bounce.
 FLOOR_FRICTION = 0.2
 
 
-def wall_pieces(maze: Maze) -> Float64:
+def wall_pieces(maze: Maze, box_m: float = BOX_M) -> Float64:
     """Straight boxes along every wall, their outer corners touching, and a round post at every end of a wall.
+
+    Args:
+        maze: the geometry.
+        box_m: no box is longer than this along the mid-line of its wall, m.
 
     Returns:
         Rows (x, y, angle of the piece's outward axis, half its thickness, half its length), m and rad, shape (n, 5);
         a post has length 0.
     """
-    return np.array(list(_pieces(maze)))
+    return np.array(list(_pieces(maze, box_m)))
+
+
+@njit(cache=True)
+def contact_restitution(restitution: float, friction: float) -> float:
+    """What the bare contact with a wall must return so that `restitution` is left once the ball rolls again.
+
+    While it bounces the ball keeps the spin that the wall's friction m leaves it, 1 - 5/2 m (1 + e'), and that takes
+    up to 2/7 of the speed back into the wall; so for e the bare contact must return e' = (7 e + 2 - 5 m) / (5 + 5 m).
+    """
+    return min((7.0 * restitution + 2.0 - 5.0 * friction) / (5.0 + 5.0 * friction), 1.0)
 
 
 def mjcf(maze: Maze, pieces: Float64) -> str:
@@ -81,21 +95,21 @@ def _shape(x: float, y: float, angle: float, half_t: float, half_length: float) 
     return f'type="cylinder" {place} size="{half_t} {half_h}"'
 
 
-def _pieces(maze: Maze) -> Iterator[tuple[float, float, float, float, float]]:
+def _pieces(maze: Maze, box_m: float) -> Iterator[tuple[float, float, float, float, float]]:
     half_t = maze.wall_thickness_m / 2
     for radius, openings, gap in zip(maze.wall_radius_m, maze.openings_rad, half_gap_rad(maze)):
         opening = np.sort(openings % TURN)
         for start, end in zip(opening + gap, np.append(opening[1:], opening[0] + TURN) - gap):
-            yield from _boxes(radius, half_t, start, end)
+            yield from _boxes(radius, half_t, start, end, box_m)
             for angle in (start, end):
                 yield radius * math.cos(angle), radius * math.sin(angle), angle, half_t, 0.0
-    yield from _boxes(maze.rim_radius_m, half_t, 0.0, TURN)
+    yield from _boxes(maze.rim_radius_m, half_t, 0.0, TURN, box_m)
 
 
 def _boxes(
-    radius: float, half_t: float, start: float, end: float
+    radius: float, half_t: float, start: float, end: float, box_m: float
 ) -> Iterator[tuple[float, float, float, float, float]]:
-    count = math.ceil((end - start) * radius / BOX_M)
+    count = math.ceil((end - start) * radius / box_m)
     half_rad = (end - start) / count / 2
     for index in range(count):
         angle = start + (2 * index + 1) * half_rad

@@ -13,8 +13,8 @@ import numpy.typing as npt
 from numba import njit, types
 
 from maze_policy.config import PhysicsConfig
-from maze_policy.maze import Maze
-from maze_policy.mujoco_model import BALL_KG, BOX_M, WALL_HEIGHT_M, mjcf, wall_pieces
+from maze_policy.maze import WALL_HEIGHT_M, Maze
+from maze_policy.mujoco_model import BALL_KG, BOX_M, contact_restitution, mjcf, wall_pieces
 from maze_policy.simulator import BALL_RADIUS, PERIOD, ROLLING, Simulator
 
 Float64 = npt.NDArray[np.float64]
@@ -203,12 +203,8 @@ def _set_walls(mj: Any, restitution: float, friction: float, dt: float) -> None:
 
     Along the wall it asks for what friction can take off the slip of a ball that rolls straight at it, and no more:
     the solver is convex, and pays for slip that is left over by pushing the ball away.
-
-    While it bounces the ball keeps the spin that the wall's friction m leaves it, 1 - 5/2 m (1 + e'), and that takes
-    up to 2/7 of the speed back into the wall; so for a restitution e, which is what is left once the ball rolls again,
-    the bare contact must return e' = (7 e + 2 - 5 m) / (5 + 5 m).
     """
-    bounce = min((7.0 * restitution + 2.0 - 5.0 * friction) / (5.0 + 5.0 * friction), 1.0)
+    bounce = contact_restitution(restitution, friction)
     for pair in range(len(mj.pair_solref)):
         mj.pair_friction[pair, 0] = mj.pair_friction[pair, 1] = friction
         mj.pair_solref[pair, 0] = -PUSH_OUT / (dt * dt)

@@ -38,9 +38,13 @@ def parameter(
     low: float | None = None,
     high: float | None = None,
     choices: tuple[str, ...] | None = None,
+    changeable: bool = False,
 ) -> Any:
-    """A dataclass field with what a user must know of it; `low` and `high` are inclusive."""
-    metadata = {'description': description, 'low': low, 'high': high, 'choices': choices}
+    """A dataclass field with what a user must know of it.
+
+    `low` and `high` are inclusive; a `changeable` one may be set while a node runs.
+    """
+    metadata = {'description': description, 'low': low, 'high': high, 'choices': choices, 'changeable': changeable}
     return dataclasses.field(default=default, metadata=metadata)
 
 

@@ -11,21 +11,38 @@ from std_srvs.srv import Trigger
 
 from maze_policy import messages, topics
 from maze_policy.actions import next_tilt
-from maze_policy.base_node import BaseNode, declare, refuse_unknown_parameters, run
+from maze_policy.base_node import declare, refuse_unknown_parameters, run
+from maze_policy.board import BoardConfig
+from maze_policy.board_watch import NOT_YET, BoardGuard, BoardWatch
 from maze_policy.config import OBSERVATION_PX, TiltConfig
 from maze_policy.freshness import Freshness
+from maze_policy.managed_node import ManagedNode
+from maze_policy.maze import Maze, load_maze
 from maze_policy.node_config import PolicyNodeConfig
 from maze_policy.observation import observe
 from maze_policy.policy import PolicyStep, RecurrentPolicy, choose
 
 WATCH_S = 0.01
+OUTPUTS = (
+    topics.OBSERVATION,
+    topics.LSTM_GATES,
+    topics.LSTM_STATE,
+    topics.ACTION_SCORES,
+    topics.TILT_COMMAND,
+    topics.EPISODE,
+    topics.READOUT,
+)
 
 
-class PolicyNode(BaseNode):
+class PolicyNode(ManagedNode):
     """The policy actuates, so in doubt it fails towards a level board.
 
     Stale, repeated, out-of-order or malformed frames never reach the memory; scores that are not finite never become
-    an action; silence, a signal or an exception level the board. The watchdog runs on the steady clock.
+    an action; silence, a signal or an exception level the board. The watchdog runs on the steady clock. With a
+    calibration it plays only while the board is in view and where it was calibrated.
+
+    A managed node: `configure` loads and verifies the checkpoint, `activate` listens to the camera and starts an
+    episode, `deactivate` levels the board and listens no more.
     """
 
     drains = False  # at the end the board is levelled at once
@@ -33,35 +50,62 @@ class PolicyNode(BaseNode):
     def __init__(self, policy: RecurrentPolicy | None = None, **kwargs: Any) -> None:
         """`policy`: played instead of the one of the `checkpoint` parameter."""
         super().__init__('policy', **kwargs)
-        self._config = config = declare(self, PolicyNodeConfig)
+        self._config = config = declare(self, PolicyNodeConfig, on_change=self._on_change)
         tilt = declare(self, TiltConfig, 'physics')
         self._tilt_step_rad, self._tilt_limit_rad = np.radians([tilt.tilt_step_deg, tilt.tilt_limit_deg])
+        maze, self._board = declare(self, Maze, 'maze', load_maze()), declare(self, BoardConfig, 'board')
         refuse_unknown_parameters(self)
-        self._policy = policy or _load(config.checkpoint)
+        self._guard: BoardGuard | None = None
+        if self._board.calibrated:
+            self._guard = BoardGuard(BoardWatch(self._board, maze).objection, config.board_check_s)
+        self._given = policy
+        self._policy: Any = None
         self._fresh = Freshness(config.max_age_s)
         self._memory: Any = None  # None: the next frame starts an episode
         self._episodes = 0
         self._tilt_rad: Any = np.zeros(2)
         self._level, self._heard_frame_s = True, time.monotonic()
         self._frame_id = ''
+        self._frames = self._watchdog = None
+        self.create_service(Trigger, topics.RESET_SERVICE, self._on_reset)
+        self.begin(config)
 
-        self._observation = self.output(topics.OBSERVATION)
-        self._gates = self.output(topics.LSTM_GATES)
-        self._state = self.output(topics.LSTM_STATE)
-        self._scores = self.output(topics.ACTION_SCORES)
-        self._command = self.output(topics.TILT_COMMAND)
-        self._episode = self.output(topics.EPISODE)
-        readout = messages.matrix_message(messages.header_at(self.now_ns()), self._policy.readout)
-        self.output(topics.READOUT).publish(readout)
+    def configure(self) -> None:
+        """Load the policy, and tell its readout."""
+        self._policy = self._given or _load(self._config.checkpoint)
         # Warm up: the first step of a network takes many times the usual.
         self._policy.step(np.zeros((OBSERVATION_PX, OBSERVATION_PX), np.uint8), self._policy.initial_memory())
-        self.create_service(Trigger, topics.RESET_SERVICE, self._on_reset)
-        self.start_when_taken(config, self._start)
+        for topic in OUTPUTS:
+            self.output(topic)
+        self.tell(topics.READOUT, messages.matrix_message(messages.header_at(self.now_ns()), self._policy.readout))
 
-    def _start(self) -> None:
-        self.input(topics.CAMERA_IMAGE, self._on_frame, reliable=self._config.camera_reliable)
-        self.create_timer(WATCH_S, self._watch, clock=self.steady)
+    def activate(self) -> None:
+        """Listen to the camera; the first frame starts an episode."""
+        self._memory, self._heard_frame_s = None, time.monotonic()
+        self._fresh.forget()
+        if self._guard:
+            self._guard.forget()
+        self._frames = self.input(topics.CAMERA_IMAGE, self._on_frame, reliable=self._config.camera_reliable)
+        self._watchdog = self.create_timer(WATCH_S, self._watch, clock=self.steady)
         self.get_logger().info(f'playing a policy of {self._policy.n_l} channels, {self._policy.n_a} actions')
+
+    def deactivate(self) -> None:
+        """Level the board; then listen no more."""
+        self._make_level()
+        self.destroy_timer(self._watchdog)
+        self.destroy_subscription(self._frames)
+        self.get_logger().info('level; playing no more')
+
+    def clean_up(self) -> None:
+        """Forget the policy, and what late listeners would hear of it."""
+        self._policy = None
+        for topic in OUTPUTS:
+            self.drop_output(topic)
+
+    def _on_change(self, config: PolicyNodeConfig) -> None:
+        if config.checkpoint != self._config.checkpoint and self.configured:
+            raise ValueError('the checkpoint is loaded by `configure`: deactivate and clean up first')
+        self._config, self._fresh.max_age_s = config, config.max_age_s
 
     def _on_frame(self, message: Any) -> None:
         stamp_ns, began_s = messages.stamp_ns(message.header), time.monotonic()
@@ -69,11 +113,15 @@ class PolicyNode(BaseNode):
             self.refuse(*objection)
             return
         try:
-            observation = observe(messages.picture(message, 'rgb8'))
+            image = messages.picture(message, 'rgb8')
+            observation = observe(image, self._board)
         except ValueError as error:
             self.refuse('malformed frame', error)
             return
         self._fresh.used(stamp_ns)
+        if self._guard and self._guard.trouble:
+            self._wait_for_board(self._guard, image)
+            return
         self._heard_frame_s, self._frame_id = began_s, message.header.frame_id
 
         first = self._memory is None
@@ -86,22 +134,35 @@ class PolicyNode(BaseNode):
             return
         self._memory = step.memory
         self._tilt_rad = next_tilt(self._tilt_rad, action, self._tilt_step_rad, self._tilt_limit_rad)
-        self._command.publish(messages.tilt_message(message.header, self._tilt_rad))
+        self.tell(topics.TILT_COMMAND, messages.tilt_message(message.header, self._tilt_rad))
         self._level = False
         self._tell(message.header, observation, step, first)
         self.health.count('frames')
         self.health.took('frame to tell', time.monotonic() - began_s)
+        if self._guard:
+            self._guard.look(image, began_s)
+
+    def _wait_for_board(self, guard: BoardGuard, image: Any) -> None:
+        """Level and forget until the board is where it was calibrated."""
+        if guard.trouble != NOT_YET:
+            self.refuse('frame without the board', guard.trouble)
+            if not self._level:
+                self._make_level(f'level: {guard.trouble}')
+            self._memory = None
+        guard.look(image, time.monotonic())
+        if not guard.trouble:
+            self.get_logger().info('the board is where it was calibrated')
 
     def _tell(self, header: Any, observation: Any, step: PolicyStep, first: bool) -> None:
         if first:
             self._episodes += 1
             name = f'episode-{self._episodes:04d}'
-            self._episode.publish(messages.header_at(messages.stamp_ns(header), name))
+            self.tell(topics.EPISODE, messages.header_at(messages.stamp_ns(header), name))
             self.get_logger().info(name)
-        self._observation.publish(messages.picture_message(header, observation))
-        self._gates.publish(messages.matrix_message(header, step.gates))
-        self._state.publish(messages.matrix_message(header, np.stack([step.hidden, step.cell])))
-        self._scores.publish(messages.matrix_message(header, step.scores))
+        self.tell(topics.OBSERVATION, messages.picture_message(header, observation))
+        self.tell(topics.LSTM_GATES, messages.matrix_message(header, step.gates))
+        self.tell(topics.LSTM_STATE, messages.matrix_message(header, np.stack([step.hidden, step.cell])))
+        self.tell(topics.ACTION_SCORES, messages.matrix_message(header, step.scores))
 
     def _watch(self) -> None:
         silent_s = time.monotonic() - self._heard_frame_s
@@ -116,7 +177,8 @@ class PolicyNode(BaseNode):
     def _on_reset(self, _: Any, response: Any) -> Any:
         """Level the board; the next frame starts an episode."""
         self._memory = None
-        self._make_level()
+        if self.active:
+            self._make_level()
         response.success, response.message = True, f'reset after {self._episodes} episodes'
         return response
 
@@ -128,11 +190,17 @@ class PolicyNode(BaseNode):
         self._tilt_rad = np.zeros(2)
         self._level = True
         header = header or messages.header_at(self.now_ns(), self._frame_id)
-        self._command.publish(messages.tilt_message(header, self._tilt_rad))
+        self.tell(topics.TILT_COMMAND, messages.tilt_message(header, self._tilt_rad))
 
     def last_words(self) -> None:
         """Level the board."""
-        self._make_level()
+        if self.active:
+            self._make_level()
+
+    def finish(self) -> None:
+        """End the guard's thread."""
+        if self._guard:
+            self._guard.close()
 
 
 def _load(checkpoint: str) -> RecurrentPolicy:

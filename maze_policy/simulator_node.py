@@ -10,24 +10,23 @@ import numpy as np
 from std_srvs.srv import Trigger
 
 from maze_policy import messages, topics
-from maze_policy.base_node import BaseNode, declare, refuse_unknown_parameters, run
+from maze_policy.base_node import declare, refuse_unknown_parameters, run
+from maze_policy.command import LEVEL, TiltCommands
+from maze_policy.commanded_node import CommandedNode
 from maze_policy.config import CameraConfig, PhysicsConfig
 from maze_policy.maze import Maze, load_maze
 from maze_policy.node_config import SimulatorNodeConfig
 from maze_policy.render import Renderer
 from maze_policy.simulator import ROUNDING_S, Simulator
 
-LEVEL: Any = np.zeros(2)
 
-
-class SimulatorNode(BaseNode):
+class SimulatorNode(CommandedNode):
     """Episode after episode; ends with exit code 0 when all were solved, else 1.
 
     The arm trusts nobody: without a command for 100 ms, or with two nodes that command, the board levels itself.
     """
 
     drains = False
-    wants_info = True  # for who it is that commands
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__('simulator', **kwargs)
@@ -46,45 +45,29 @@ class SimulatorNode(BaseNode):
         self._ball = self.output(topics.BALL)
         self._reset_policy = self.create_client(Trigger, topics.RESET_SERVICE)
         self._solved_after_s: list[float | None] = []  # each episode; None: not solved
-        self._command_rad = LEVEL
-        self._commanders: dict[bytes, float] = {}  # who commanded within the timeout, and when last
         self._stamp_ns = self._answered_ns = 0  # of the last frame; of the last command
         self._ended, self._give_up_s = False, 0.0
         self._reset: Any = None  # the pending answer of the policy's reset service
         self._elapsed_s, self._innermost = 0.0, 0
-        self.input(topics.TILT_COMMAND, self._on_tilt, depth=10)  # one would hide a second policy behind the first
+        self.listen_to(TiltCommands(self._config.command_timeout_s))
         self.start_when_taken(self._config, self._start)
 
     def _start(self) -> None:
         self._start_episode()
         self.create_timer(1.0 / self._physics.rate_hz, self._tick, clock=self.steady)
 
-    def _on_tilt(self, message: Any, info: Any) -> None:
-        try:
-            command_rad = messages.tilt(message)
-        except ValueError as error:
-            self.refuse('tilt command', error)
-            return
-        now_s = time.monotonic()
-        self._commanders[bytes((info.get('publisher_gid') or {}).get('data', b''))] = now_s
-        self._answered_ns = messages.stamp_ns(message.header)
-        recent = {who: at_s for who, at_s in self._commanders.items() if now_s - at_s <= self._config.command_timeout_s}
-        self._commanders = recent
-        if len(recent) > 1:
-            self.refuse('second policy', f'want one node that commands the tilt, got {len(recent)}: board levelled')
-            command_rad = LEVEL
-        self._command_rad = command_rad
+    def on_command(self, stamp_ns: int) -> None:
+        """Note which frame was answered."""
+        self._answered_ns = stamp_ns
 
     def _commanded_rad(self) -> Any:
         """The latest command, or level when it is too old."""
-        last_s = max(self._commanders.values(), default=-np.inf)
-        if time.monotonic() - last_s <= self._config.command_timeout_s:
-            return self._command_rad
-        if self._commanders or self._elapsed_s > 1.0:
-            why = f'no tilt command for {self._config.command_timeout_s * 1e3:g} ms: board levelled'
+        now_s = time.monotonic()
+        if self.commands.silent(now_s) and (self.commands.heard or self._elapsed_s > 1.0):
+            why = f'no good tilt command for {self._config.command_timeout_s * 1e3:g} ms: board levelled'
             self.health.fail(why)
             self.get_logger().warning(why, throttle_duration_sec=5.0)
-        return LEVEL
+        return self.commands.tilt_rad(now_s)
 
     def _tick(self) -> None:
         if self._ended:
@@ -137,7 +120,7 @@ class SimulatorNode(BaseNode):
 
     def _start_episode(self) -> None:
         self._simulator.reset()
-        self._command_rad, self._commanders = LEVEL, {}
+        self.commands.clear()
         self._elapsed_s, self._innermost = 0.0, self._maze.rings + 1
         self._ended, self._reset = False, None
         self._show()

@@ -6,6 +6,7 @@ derived from a camera frame carries that frame's header unchanged; parts are joi
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 NAMESPACE = '/maze'
@@ -43,6 +44,8 @@ HISTOGRAM = Topic('introspection/histogram', IMAGE, 1)  # rgb8, live figure 6
 DIAGNOSTICS = Topic('/diagnostics', 'diagnostic_msgs/msg/DiagnosticArray', 10)
 
 RESET_SERVICE = 'policy/reset'  # std_srvs/srv/Trigger: the next frame starts an episode
+GET_STATE_SERVICE = 'policy/get_state'  # lifecycle_msgs/srv/GetState
+CHANGE_STATE_SERVICE = 'policy/change_state'  # lifecycle_msgs/srv/ChangeState: activate plays, deactivate levels first
 
 # On DIAGNOSTICS the introspection node tells its thresholds under keys with this prefix, so that a bag knows them.
 PARAMETER_KEY = 'parameter '
@@ -54,12 +57,30 @@ ALL = tuple(value for value in list(globals().values()) if isinstance(value, Top
 PICTURES = (HEATMAP, CHANNEL, HISTOGRAM)
 RECORDED = tuple(topic for topic in ALL if topic not in PICTURES)
 
-# What each of our nodes takes from the others, by node name: its subscriptions, and what `wait_for` waits for.
+# What each of our nodes gives besides DIAGNOSTICS, and what it takes from the others, by node name.
+GIVEN_BY = {
+    'simulator': (CAMERA_IMAGE, CAMERA_INFO, BALL),
+    'camera': (CAMERA_IMAGE, CAMERA_INFO),
+    'ball_tracker': (BALL,),
+    'policy': (OBSERVATION, LSTM_GATES, LSTM_STATE, ACTION_SCORES, TILT_COMMAND, READOUT, EPISODE),
+    'arm': (),
+    'trial': (),
+    'introspection': (CONTRIBUTION, SALIENT, PRECEDING_OFFSET, WATCHED, *PICTURES),
+    'recorder': (),
+}
 TAKEN_BY = {
     'simulator': (TILT_COMMAND,),
+    'camera': (),
     'ball_tracker': (CAMERA_IMAGE,),
     'policy': (CAMERA_IMAGE,),
     'arm': (TILT_COMMAND,),
+    'trial': (BALL,),
     'introspection': (READOUT, EPISODE, LSTM_GATES, LSTM_STATE, ACTION_SCORES, BALL),
     'recorder': RECORDED,
 }
+
+
+def listeners(name: str, nodes: Iterable[str]) -> list[str]:
+    """Which of these nodes take what the node `name` gives: whom it has to wait for in a graph of these nodes."""
+    given = {*GIVEN_BY[name], DIAGNOSTICS}
+    return [other for other in nodes if other != name and given.intersection(TAKEN_BY[other])]

@@ -10,6 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 ROS = {'rclpy', 'cv_bridge', 'rcl_interfaces', 'python_qt_binding', 'launch', 'launch_ros'}
 ROS |= {'sensor_msgs', 'std_msgs', 'std_srvs', 'geometry_msgs', 'diagnostic_msgs', 'builtin_interfaces'}
+ROS |= {'trajectory_msgs', 'lifecycle_msgs'}
 TORCH_OK = {'network', 'checkpoint', 'resume', 'train', 'ppo', 'rl', 'evaluate'}
 CORE = ('contribution', 'offset', 'recurrence', 'introspection', 'recording', 'config', 'join')
 

@@ -1,6 +1,7 @@
 """Every file in config/ given to every node: the parameters arrive, under any namespace."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,13 +14,42 @@ from scripted import Scripted
 
 from maze_introspection.introspection_node import IntrospectionNode
 from maze_introspection.recorder_node import RecorderNode
+from maze_policy.arm_node import ArmNode
+from maze_policy.base_node import BaseNode, declare, refuse_unknown_parameters
+from maze_policy.board import BoardConfig
+from maze_policy.maze import Maze, load_maze
+from maze_policy.node_config import ArmNodeConfig, BallTrackerNodeConfig, CameraNodeConfig, PolicyNodeConfig
+from maze_policy.parameters import fields_of
 from maze_policy.policy_node import PolicyNode
 from maze_policy.simulator_node import SimulatorNode
 
 CONFIG = Path(__file__).parent.parent / 'config'
 FILES = sorted(CONFIG.glob('*.yaml'))
+
+
+def unplugged_camera(**kwargs):
+    """The camera node's parameters; the node itself opens its camera when it is made."""
+    node = BaseNode('camera', **kwargs)
+    declare(node, CameraNodeConfig)
+    refuse_unknown_parameters(node)
+    return node
+
+
+def uncalibrated_tracker(**kwargs):
+    """The ball tracker's parameters; the node itself wants a calibration."""
+    node = BaseNode('ball_tracker', **kwargs)
+    declare(node, BallTrackerNodeConfig)
+    declare(node, Maze, 'maze', load_maze())
+    declare(node, BoardConfig, 'board')
+    refuse_unknown_parameters(node)
+    return node
+
+
 NODES = {
     'simulator': SimulatorNode,
+    'camera': unplugged_camera,
+    'ball_tracker': uncalibrated_tracker,
+    'arm': ArmNode,
     'policy': lambda **kwargs: PolicyNode(Scripted(), **kwargs),
     'introspection': IntrospectionNode,
     'recorder': RecorderNode,
@@ -44,7 +74,7 @@ def said_for(file, node):
 
 
 def test_these_are_all_files():
-    expected = {'maze.yaml', 'sim.yaml', 'record.yaml', 'fastdds.xml', 'profiles'}
+    expected = {'maze.yaml', 'real.yaml', 'fastdds.xml', 'profiles', 'examples'}
     assert {file.name for file in CONFIG.iterdir()} == expected
 
 
@@ -61,7 +91,7 @@ def test_what_a_file_says_for_a_node_arrives(domain, tmp_path, name, file, names
         node = NODES[name](context=context)
         for parameter, value in said_for(file, name).items():
             if parameter.startswith('maze.') and not node.has_parameter(parameter):
-                assert name in ('policy', 'introspection'), 'only these need no geometry'
+                assert name in ('camera', 'policy', 'arm', 'introspection'), 'only these need no geometry'
                 continue
             arrived = node.get_parameter(parameter).value
             assert (list(arrived) if isinstance(value, list) else arrived) == value, parameter
@@ -76,11 +106,25 @@ def test_a_file_names_only_nodes_that_there_are(file):
         assert pattern == '/**' or pattern.removeprefix('/**/') in NODES
 
 
-def test_files_of_nodes_repeat_no_default():
-    for file in FILES:
-        for name in NODES if file.name != 'maze.yaml' else ():
-            for parameter, value in said_for(file, name).items():
-                assert parameter == 'wait_for', f'{file.name} sets {parameter}: is {value!r} not its default?'
+REAL = {
+    'camera': CameraNodeConfig,
+    'ball_tracker': BallTrackerNodeConfig,
+    'policy': PolicyNodeConfig,
+    'arm': ArmNodeConfig,
+}
+
+
+@pytest.mark.parametrize('name', REAL)
+def test_the_file_for_the_robot_tells_every_parameter_and_the_right_default(name):
+    text = (CONFIG / 'real.yaml').read_text()
+    lines = re.search(rf'/\*\*/{name}:\n  ros__parameters:\n(.*?)(?:\n\n|\Z)', text, re.DOTALL)[1]
+    defaults = dict(re.findall(r'^    # (\w+): (.*?) +#', lines, re.MULTILINE))
+    said = said_for(CONFIG / 'real.yaml', name)
+    assert {*defaults, *said} == {field.name for field, _ in fields_of(REAL[name])}
+    assert not {*defaults} & {*said}
+    values = REAL[name].from_dict(said).as_dict()
+    for parameter, value in defaults.items():
+        assert yaml.safe_load(value) == values[parameter], parameter
 
 
 def test_the_dds_profile_is_loaded_and_camera_images_fit(domain, tmp_path):

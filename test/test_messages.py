@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from maze_policy import messages, topics
+from maze_policy.arm import Waypoint
 from maze_policy.config import CameraConfig
 
 HEADER = messages.header_at(1_234_567_890_123_456_789, 'camera')
@@ -141,3 +142,25 @@ def test_every_type_of_the_contract_is_installed(topic):
 def test_an_unknown_type_is_named(name):
     with pytest.raises(ValueError, match=f"got '{name}'"):
         messages.message_class(name)
+
+
+def test_a_trajectory_says_when_where_and_how_fast():
+    way = [Waypoint(0.03, np.array([0.1, 0.2]), np.array([0.3, 0.4])), Waypoint(1.25, np.zeros(2), np.zeros(2))]
+    message = messages.trajectory_message(('one', 'two'), way)
+    assert message.joint_names == ['one', 'two']
+    assert [(p.time_from_start.sec, p.time_from_start.nanosec) for p in message.points] == [
+        (0, 30_000_000),
+        (1, 250_000_000),
+    ]
+    assert [list(p.positions) for p in message.points] == [[0.1, 0.2], [0.0, 0.0]]
+    assert [list(p.velocities) for p in message.points] == [[0.3, 0.4], [0.0, 0.0]]
+
+
+def test_joint_positions_come_in_the_order_that_is_wanted():
+    state = messages.JointState(name=['b', 'gripper', 'a'], position=[2.0, 9.0, 1.0])
+    assert messages.joint_positions(state, ('a', 'b')).tolist() == [1.0, 2.0]
+    assert messages.joint_positions(state, ('a', 'c')) is None, 'another arm'
+    with pytest.raises(ValueError, match='want a position for each of 3 joints, got 1'):
+        messages.joint_positions(messages.JointState(name=['b', 'gripper', 'a'], position=[2.0]), ('a', 'b'))
+    with pytest.raises(ValueError, match='want finite joint positions'):
+        messages.joint_positions(messages.JointState(name=['a'], position=[np.nan]), ('a',))

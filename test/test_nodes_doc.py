@@ -6,15 +6,24 @@ from pathlib import Path
 
 from maze_introspection.config import IntrospectionConfig, IntrospectionNodeConfig, RecorderConfig
 from maze_policy import topics
+from maze_policy.board import BoardConfig
 from maze_policy.config import CameraConfig, PhysicsConfig, TiltConfig
 from maze_policy.maze import Maze, load_maze
-from maze_policy.node_config import NodeConfig, PolicyNodeConfig, SimulatorNodeConfig
+from maze_policy.node_config import (
+    ArmNodeConfig,
+    BallTrackerNodeConfig,
+    CameraNodeConfig,
+    NodeConfig,
+    PolicyNodeConfig,
+    SimulatorNodeConfig,
+    TrialNodeConfig,
+)
 from maze_policy.parameters import fields_of
 
 DOC = Path(__file__).parent.parent / 'docs/nodes.md'
 CONTENT = {
     topics.CAMERA_IMAGE: 'overhead view, rgb8',
-    topics.CAMERA_INFO: 'pinhole camera, no distortion',
+    topics.CAMERA_INFO: "the camera's calibration, or zeros; of the simulator a pinhole without distortion",
     topics.OBSERVATION: 'mono8, 84 x 84: exactly what the network saw',
     topics.LSTM_GATES: '4 x n_l: input, forget, candidate, output, after their nonlinearities',
     topics.LSTM_STATE: '2 x n_l: hidden, cell',
@@ -32,17 +41,27 @@ CONTENT = {
     topics.HISTOGRAM: 'live figure 6, rgb8, only while somebody looks',
     topics.DIAGNOSTICS: 'of every node, every second: rates, longest times, what was refused and why',
 }
-SPEAKERS = {'camera': 'simulator', 'ball': 'simulator', 'policy': 'policy', 'introspection': 'introspection'}
+SPEAKERS = {
+    'camera': 'camera, simulator',
+    'ball': 'ball_tracker, simulator',
+    'policy': 'policy',
+    'introspection': 'introspection',
+}
 GROUPS = (
     ('Every node', NodeConfig, ''),
     ('simulator', SimulatorNodeConfig, ''),
+    ('camera', CameraNodeConfig, ''),
+    ('ball_tracker', BallTrackerNodeConfig, ''),
     ('policy', PolicyNodeConfig, ''),
+    ('arm', ArmNodeConfig, ''),
+    ('trial', TrialNodeConfig, ''),
     ('introspection', IntrospectionNodeConfig, ''),
     ('introspection, definitions', IntrospectionConfig, ''),
     ('recorder', RecorderConfig, ''),
     ('simulator; the first two also policy', PhysicsConfig, 'physics.'),
     ('simulator', CameraConfig, 'camera.'),
-    ('simulator and recorder; defaults from config/maze.yaml', Maze, 'maze.'),
+    ('simulator, policy, ball_tracker and recorder; defaults from config/maze.yaml', Maze, 'maze.'),
+    ('policy and ball_tracker; `maze-policy calibrate` writes them', BoardConfig, 'board.'),
 )
 
 
@@ -77,9 +96,9 @@ def parameter_tables():
             )
             low, high, choices = (field.metadata[key] for key in ('low', 'high', 'choices'))
             span = f'{low} to {high}' if high is not None else f'from {low}' if low is not None else ''
-            if choices and len(choices) < 8:
+            if choices and len(choices) < 10:
                 span = ', '.join(choices)
-            meaning = field.metadata['description'].replace('|', '\\|')
+            meaning = field.metadata['description'].replace('|', '\\|') + ' *' * field.metadata['changeable']
             parts.append(f'| `{prefix}{field.name}` | {default} | {span} | {meaning} |')
         parts.append('')
     return '\n'.join(parts)

@@ -108,7 +108,11 @@ def test_metadata_comes_from_package_xml():
 
 def test_every_shipped_file_is_installed():
     installed = {source for _, sources in declared()['all']['data_files'] for source in sources}
-    shipped = {str(path.relative_to(ROOT)) for folder in ('config', 'launch') for path in (ROOT / folder).rglob('*.*')}
+    shipped = {
+        str(path.relative_to(ROOT))
+        for folder in ('config', 'launch', 'security')
+        for path in (ROOT / folder).rglob('*.*')
+    }
     assert {path for path in shipped if '__pycache__' not in path} <= installed
     assert {'package.xml', 'resource/maze_introspection'} <= installed
 
@@ -146,7 +150,7 @@ def test_colcon_builds_it_and_installs_what_ros2_needs(tmp_path):
     for executable in ('simulator_node', 'policy_node', 'introspection_node', 'recorder_node', 'maze-policy'):
         assert os.access(prefix / 'lib' / 'maze_introspection' / executable, os.X_OK)
     for file in files:
-        if file.startswith(('config/', 'launch/')) or file == 'package.xml':
+        if file.startswith(('config/', 'launch/', 'security/')) or file == 'package.xml':
             assert (prefix / 'share' / 'maze_introspection' / file).is_file(), file
     assert (prefix / 'share/ament_index/resource_index/packages/maze_introspection').is_file()
     assert list(prefix.rglob('maze_policy/checkpoints/nominal.safetensors'))

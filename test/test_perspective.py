@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 
 from maze_policy.config import TILT_CUE_PER_RAD
-from maze_policy.maze import load_maze
-from maze_policy.mujoco_model import WALL_HEIGHT_M
+from maze_policy.maze import WALL_HEIGHT_M, load_maze
 from maze_policy.perspective import LAMP_XY, SCENE, SIDE_LIGHT, Perspective
 from maze_policy.render import BALL, FLOOR, TABLE, WALL, Renderer, grey
 from maze_policy.simulator import half_gap_rad
@@ -309,7 +308,7 @@ def test_wrong_input_is_refused():
         with pytest.raises(ValueError, match=match):
             PERSPECTIVE.draw(np.empty((3, 84, 84), np.uint8) if images is None else images, *given)
 
-    refused(r'images of shape \(3, 84, 84\), got uint8 \(3, 80, 84\)', images=np.empty((3, 80, 84), np.uint8))
+    refused(r'images of shape \(n, height, width\), got uint8 \(3, 84\)', images=np.empty((3, 84), np.uint8))
     refused(r'uint8 images .* got float32 \(3, 84, 84\)', images=np.empty((3, 84, 84), np.float32))
     refused('contiguous', images=np.empty((3, 84, 168), np.uint8)[:, :, ::2])
     refused(r'position_m of shape \(3, 2\), got shape \(2, 2\)', 0, np.zeros((2, 2)))

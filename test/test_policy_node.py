@@ -10,11 +10,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from looking import MAZE, scene
 from scripted import Scripted
 from std_srvs.srv import Trigger
 
 from maze_policy import messages, topics
+from maze_policy.board import board_of
+from maze_policy.observation import observe
 from maze_policy.policy_node import PolicyNode
+from maze_policy.scene_camera import SceneCamera
 
 OUTPUTS = (
     topics.OBSERVATION,
@@ -330,3 +334,64 @@ def test_a_malformed_frame_does_not_use_up_its_stamp(bench):
     made.refused('malformed frame')
     made.show(good)
     made.graph.until(lambda: made.answered(topics.LSTM_GATES, good))
+
+
+@pytest.fixture(scope='module')
+def over_the_board():
+    """Pictures of a calibrated camera over the board, over a table without one, and its parameters."""
+    camera = SceneCamera(MAZE, scene('randomised', 0))
+    board = board_of(camera.pinhole, 640, 480, MAZE, 0.01)
+    picture = camera.picture((0.03, 0.04), (0.0, 0.0))
+    return picture, np.full_like(picture, 90), board
+
+
+class Camera(Bench):
+    """Shows pictures at a steady pace, as a camera does, whether they are answered or not."""
+
+    def film(self, picture, until):
+        frames = []
+
+        def shown():
+            frame = messages.picture_message(messages.header_at(self.node.now_ns(), 'camera'), picture)
+            frames.append(frame)
+            self.show(frame)
+            return until()
+
+        self.graph.until(shown)
+        return frames
+
+
+def board_parameters(board):
+    return {f'board__{name}': value for name, value in board.as_dict().items() if value != ()}
+
+
+def test_sees_the_board_from_straight_above_where_it_was_calibrated(graph, over_the_board):
+    picture, _, board = over_the_board
+    bench = Camera(graph, board_check_s=0.05, **board_parameters(board))
+    bench.film(picture, lambda: bench.heard(topics.TILT_COMMAND))
+    seen = messages.picture(bench.heard(topics.OBSERVATION)[0], 'mono8', (84, 84))
+    assert (seen == observe(picture, board)).all()
+    assert not (seen == observe(picture)).all()
+
+
+def test_without_the_board_in_view_it_never_plays_and_says_why(graph, over_the_board):
+    _, table, board = over_the_board
+    bench = Camera(graph, board_check_s=0.05, **board_parameters(board))
+    bench.film(table, lambda: bench.node.health.refused('frame without the board') > 5)
+    assert not bench.heard(topics.TILT_COMMAND)
+    assert not bench.heard(topics.LSTM_GATES)
+    assert not bench.policy.seen
+    reason = bench.node.health.report(1.0).values['last reason: frame without the board']
+    assert reason.startswith('the board is not where it was calibrated')
+
+
+def test_a_board_that_goes_away_levels_and_a_new_episode_begins_when_it_is_back(graph, over_the_board):
+    picture, table, board = over_the_board
+    bench = Camera(graph, board_check_s=0.05, **board_parameters(board))
+    bench.film(picture, lambda: len(bench.heard(topics.TILT_COMMAND)) > 3)
+    assert messages.tilt(bench.heard(topics.TILT_COMMAND)[-1]).any()
+    bench.film(table, lambda: bench.node.health.refused('frame without the board') > 3)
+    graph.until(lambda: not messages.tilt(bench.heard(topics.TILT_COMMAND)[-1]).any())
+    said = len(bench.heard(topics.TILT_COMMAND))
+    bench.film(picture, lambda: len(bench.heard(topics.TILT_COMMAND)) > said)
+    graph.until(lambda: len(bench.heard(topics.EPISODE)) == 2)

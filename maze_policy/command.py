@@ -1,0 +1,78 @@
+"""Who commands the tilt, and how fresh: the arm and the simulated board trust one commander, and never for long."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from maze_policy.freshness import Freshness
+
+Tilt = npt.NDArray[np.float64]
+LEVEL: Tilt = np.zeros(2)
+
+
+class TiltCommands:
+    """The tilt that is commanded now: the last command of the only commander, else level.
+
+    Args:
+        timeout_s: without a good command for this long the tilt is level; so long a commander counts as one, s.
+        max_age_s: a tilt whose stamp is further than this from now is refused, s; infinite: stamps are not looked at.
+    """
+
+    def __init__(self, timeout_s: float, max_age_s: float = math.inf) -> None:
+        self._timeout_s = timeout_s
+        self._fresh = Freshness(max_age_s, 'command') if math.isfinite(max_age_s) else None
+        self.clear()
+
+    def clear(self) -> None:
+        """Start anew, with nobody heard yet."""
+        self._commanders: dict[bytes, float] = {}  # who commanded within the timeout, and when last
+        self.level()
+        if self._fresh:
+            self._fresh.forget()
+
+    def level(self) -> None:
+        """Level until the next good command, as after one that makes no sense."""
+        self._tilt_rad, self._taken_s = LEVEL, -math.inf
+
+    def take(self, tilt_rad: Tilt, who: bytes, stamp_ns: int, now_ns: int, now_s: float) -> tuple[str, str] | None:
+        """Hear a command; kind of objection and reason, or None when it holds from now on.
+
+        A second commander levels the board until one of them has been silent for the timeout. A refused command is no
+        sign of life. Level is welcome with any stamp: it answers a silence as often as a frame.
+
+        Args:
+            tilt_rad: about x and y, rad, finite.
+            who: tells one commander from another (the publisher's gid; empty where it is not known).
+            stamp_ns: the command's stamp, ns.
+            now_ns: the node's clock, ns.
+            now_s: the steady clock, s.
+        """
+        recent = {one: at_s for one, at_s in self._commanders.items() if now_s - at_s <= self._timeout_s}
+        self._commanders = recent | {who: now_s}
+        if len(self._commanders) > 1:
+            self.level()
+            return 'second policy', f'want one node that commands the tilt, got {len(self._commanders)}: board levelled'
+        if self._fresh and tilt_rad.any():
+            if not recent:  # after a silence the clock may have been set back
+                self._fresh.forget()
+            if objection := self._fresh.objection(stamp_ns, now_ns):
+                return objection
+            self._fresh.used(stamp_ns)
+        self._tilt_rad, self._taken_s = tilt_rad, now_s
+        return None
+
+    @property
+    def heard(self) -> bool:
+        """Whether anybody has commanded since the start."""
+        return bool(self._commanders)
+
+    def silent(self, now_s: float) -> bool:
+        """Whether no good command came within the timeout."""
+        return now_s - self._taken_s > self._timeout_s
+
+    def tilt_rad(self, now_s: float) -> Tilt:
+        """What is commanded, or level in a silence; about x and y, rad, shape (2,)."""
+        return LEVEL if self.silent(now_s) else self._tilt_rad
