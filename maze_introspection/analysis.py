@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -94,9 +94,7 @@ def analyze(recording: Recording, config: IntrospectionConfig = IntrospectionCon
     """
     if not recording.steps:
         raise ValueError(f'{recording.source}: want at least one policy step, got none')
-    relation = continuity(recording.gates, recording.hidden, recording.cell, config.recurrence_tolerance)
-    begins = relation != CONTINUES
-    begins[1:] |= clock_jumped(np.diff(recording.stamp_ns), config.clock_jump_s)
+    relation, begins = beginnings(recording, config)
     weight, bias = recording.readout[:, :-1], recording.readout[:, -1]
     c = contribution(recording.hidden, weight, action=recording.action, bias=bias)
     check_score(c.score, recording.scores.max(axis=1))
@@ -107,17 +105,25 @@ def analyze(recording: Recording, config: IntrospectionConfig = IntrospectionCon
         salient=salient(c.share, config.fraction),
         continuity=relation,
         begins=begins,
-        offsets=gated_offsets(recording, c.share, begins, config),
+        offsets=gated_offsets(recording.gates, c.share, begins, config),
     )
 
 
+def beginnings(recording: Recording, config: IntrospectionConfig) -> tuple[npt.NDArray[np.int8], Bool]:
+    """How each step relates to the one before, and whether memory or clock does not continue before it."""
+    relation = continuity(recording.gates, recording.hidden, recording.cell, config.recurrence_tolerance)
+    begins = relation != CONTINUES
+    begins[1:] |= clock_jumped(np.diff(recording.stamp_ns), config.clock_jump_s)
+    return relation, begins
+
+
 def gated_offsets(
-    recording: Recording, share: npt.NDArray[np.floating], begins: Bool, config: IntrospectionConfig
+    gates: npt.NDArray[np.floating], share: npt.NDArray[np.floating], begins: Bool, config: IntrospectionConfig
 ) -> Rows:
     """Preceding offsets per interval of all three gates, dtype `GATED_OFFSET`, sorted by (t, gate, channel)."""
     parts = []
     for gate in GATES:
-        rows = interval_offsets(recording.gates[:, gate], share, config.theta_g, config.theta_c, begins=begins)
+        rows = interval_offsets(gates[:, gate], share, config.theta_g, config.theta_c, begins=begins)
         parts.append(gated(rows, gate))
     rows = np.concatenate(parts)
     return rows[np.argsort(rows['t'], kind='stable')]  # each part is sorted by (t, channel) already
@@ -168,15 +174,13 @@ class LiveComparison:
 def compare_live(analysis: Analysis) -> LiveComparison | None:
     """Compare the recorded live contributions and offsets with the replayed ones; None where none were recorded.
 
-    The replay uses the thresholds that the live node had, whatever those of this analysis are. Runs that began where
-    either of both lacks a step (a late recorder, a late or restarted live node) are left out, and so is the distance
-    where no ball was recorded.
+    The replay uses the parameters that the live node had at each step, whatever those of this analysis are, and begins
+    all runs anew where it did. Runs that began where either of both lacks a step (a late recorder, a late or restarted
+    live node) are left out, and so is the distance where no ball was recorded.
     """
     recording = analysis.recording
     if recording.live is None:
         return None
-    if recording.live.config != analysis.config:
-        analysis = analyze(recording, recording.live.config)
     there: Bool = np.asarray(np.isfinite(recording.live.share).all(axis=1))
     share = None
     differ = there & (_bits(recording.live.share) != _bits(analysis.contribution.share)).any(axis=1)
@@ -186,7 +190,7 @@ def compare_live(analysis: Analysis) -> LiveComparison | None:
         channel = int(np.argmax(_bits(live) != _bits(replayed)))
         share = (step, channel, float(live[channel]), float(replayed[channel]))
 
-    said, found = recording.live.offsets, replayed_as_live(analysis)
+    said, found = recording.live.offsets, replayed_as_live(replace(analysis, offsets=_offsets_by_span(analysis)))
     said, found = said[there[said['step']]], found[there[found['step']]]
     # Where one of both did not hear the step before a run, they cannot agree on its beginning.
     holes = np.concatenate([[analysis.starts_midway], ~there]).cumsum()  # up to and with the step before this index
@@ -212,6 +216,23 @@ def replayed_as_live(analysis: Analysis) -> Rows:
     live['action'] = analysis.contribution.action[rows['t']]
     live['distance_m'] = analysis.recording.distance_m[rows['t']]
     return live
+
+
+def _offsets_by_span(analysis: Analysis) -> Rows:
+    """The offsets with the parameters that the live node had; every span begins as an episode does."""
+    recording, parts = analysis.recording, [analysis.offsets[:0]]
+    begins_with: dict[tuple[float, float], Bool] = {}
+    for first, end, config in recording.live.spans() if recording.live else []:
+        key = config.recurrence_tolerance, config.clock_jump_s
+        if key not in begins_with:
+            begins_with[key] = beginnings(recording, config)[1]
+        part = slice(first, end)
+        share, begins = analysis.contribution.share[part], begins_with[key][part]
+        rows = gated_offsets(recording.gates[part], share, begins, config)
+        rows['t'] += first
+        rows['t0'] += first
+        parts.append(rows)
+    return np.concatenate(parts)
 
 
 def _heard_throughout(rows: Rows, holes: npt.NDArray[np.int64]) -> Bool:

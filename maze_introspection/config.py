@@ -13,11 +13,19 @@ from maze_policy.topics import ALL, RECORDED
 class IntrospectionConfig(Config):
     """How contributions and preceding offsets are read off the LSTM; docs/definitions.md justifies the defaults."""
 
-    theta_g: float = parameter('a gate above this is open (the paper, figure 5)', 0.5, low=0.0, high=1.0)
-    theta_c: float = parameter(
-        'a channel above this share contributes (the paper gives no number)', 0.022, low=0.0, high=1.0
+    theta_g: float = parameter(
+        'a gate above this is open (the paper, figure 5)', 0.5, low=0.0, high=1.0, changeable=True
     )
-    fraction: float = parameter('salient channels make up this share of the score', 0.5, low=0.0, high=1.0)
+    theta_c: float = parameter(
+        'a channel above this share contributes (the paper gives no number)',
+        0.022,
+        low=0.0,
+        high=1.0,
+        changeable=True,
+    )
+    fraction: float = parameter(
+        'salient channels make up this share of the score', 0.5, low=0.0, high=1.0, changeable=True
+    )
     recurrence_tolerance: float = parameter(
         'error that rounding may leave in the LSTM recurrence before a step counts as missing', 1e-5, low=0.0, high=0.1
     )

@@ -71,12 +71,21 @@ class Introspection:
             raise ValueError(f'want a readout (n_a, n_l + 1), got {readout.shape}')
         if not np.isfinite(readout).all():
             raise ValueError('want a finite readout, got a NaN or infinity')
-        channels = readout.shape[1] - 1
-        if channels != self._weight.shape[1]:
-            # The three gates side by side, as if they were channels of one.
-            self._tracker = OffsetTracker(len(GATES) * channels, self._config.theta_g, self._config.theta_c)
-            self._cell = None
+        changed = readout.shape[1] != self._weight.shape[1] + 1
         self._weight, self._bias = np.ascontiguousarray(readout[:, :-1]), readout[:, -1]
+        if changed:
+            self._cell = None
+            self._begin_runs()
+
+    def set_config(self, config: IntrospectionConfig) -> None:
+        """Explain with these parameters from the next step on; runs open at it are censored, as at a first step."""
+        self._config = config
+        self._begin_runs()
+
+    def _begin_runs(self) -> None:
+        # The three gates side by side, as if they were channels of one.
+        channels = len(GATES) * self._weight.shape[1]
+        self._tracker = OffsetTracker(channels, self._config.theta_g, self._config.theta_c)
 
     def step(
         self, gates: Float32, hidden: Float32, cell: Float32, scores: Float32, stamp_ns: int | None = None

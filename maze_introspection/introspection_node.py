@@ -16,6 +16,7 @@ from maze_introspection.join import StampJoin
 from maze_introspection.pictures import Pictures
 from maze_policy import messages, topics
 from maze_policy.base_node import BaseNode, declare, refuse_unknown_parameters, run
+from maze_policy.health import OK
 from maze_policy.topics import Topic
 
 # The matrices that make a step, and their number of rows.
@@ -29,16 +30,16 @@ class IntrospectionNode(BaseNode):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__('introspection', **kwargs)
         self._config = declare(self, IntrospectionNodeConfig)
-        config = declare(self, IntrospectionConfig)
+        config = declare(self, IntrospectionConfig, on_change=self._on_change)
         refuse_unknown_parameters(self)
-        self.health.facts = {f'{topics.PARAMETER_KEY}{name}': value for name, value in config.as_dict().items()}
         self._introspection = Introspection(config)
+        self._pictures = Pictures(config, self._config.picture_steps)
+        self._on_change(config)
         self._has_readout = False
         self._join = StampJoin(
             tuple(topic.name for topic in MATRICES), (topics.BALL.name,), self._config.ball_wait_steps
         )
         self._steps: deque[dict[str, Any]] = deque(maxlen=BACKLOG)
-        self._pictures = Pictures(config, self._config.picture_steps)
         self._header: Any = None  # of the last step
 
         self._contribution = self.output(topics.CONTRIBUTION)
@@ -56,6 +57,12 @@ class IntrospectionNode(BaseNode):
             self.input(topic, self._taker(topic, rows))
         self.create_timer(1.0 / self._config.picture_rate_hz, self._draw, clock=self.steady)
         self.get_logger().info('looking')
+
+    def _on_change(self, config: IntrospectionConfig) -> None:
+        """Explain with these from the next step on, which then says so."""
+        self._introspection.set_config(config)
+        self._pictures.set_config(config)
+        self.health.facts = {f'{topics.PARAMETER_KEY}{name}': value for name, value in config.as_dict().items()}
 
     def _on_readout(self, message: Any) -> None:
         try:
@@ -114,11 +121,19 @@ class IntrospectionNode(BaseNode):
             self.refuse('step', error)
             return
         self._header = header
+        if topics.PARAMETERS_SINCE_KEY not in self.health.facts:
+            self._tell_parameters(stamp_ns)
         self._tell(header, insight, gates, distance_m)
         self._pictures.add(insight, gates, distance_m)
         self.health.count('steps')
         self.health.took('step', time.monotonic() - began_s)
         self.health.took('frame to insight', (self.now_ns() - stamp_ns) * 1e-9)
+
+    def _tell_parameters(self, stamp_ns: int) -> None:
+        """Say at once since which step these parameters hold, so that a replay can keep to it."""
+        self.health.facts[topics.PARAMETERS_SINCE_KEY] = stamp_ns
+        name, header = self.get_fully_qualified_name(), messages.header_at(self.now_ns())
+        self.tell(topics.DIAGNOSTICS, messages.diagnostics_message(header, name, OK, 'ok', self.health.facts))
 
     def _tell(self, header: Any, insight: Insight, gates: Any, distance_m: float) -> None:
         self._contribution.publish(messages.matrix_message(header, insight.share))

@@ -123,7 +123,7 @@ def over_grid(
     recording, found = analysis.recording, []
     for theta_g, theta_c in tqdm(list(product(theta_gs, theta_cs)), desc='grid', leave=False, disable=None):
         config = replace(analysis.config, theta_g=theta_g, theta_c=theta_c)
-        offsets = gated_offsets(recording, analysis.contribution.share, analysis.begins, config)
+        offsets = gated_offsets(recording.gates, analysis.contribution.share, analysis.begins, config)
         moved = replace(analysis, config=config, offsets=offsets)
         found.append({'theta_g': theta_g, 'theta_c': theta_c, 'gates': against_null(moved, draws, seed, counts)})
     return found

@@ -51,6 +51,12 @@ class Pictures:
         self._censored = 0
         self.episode = ''
 
+    def set_config(self, config: IntrospectionConfig) -> None:
+        """Draw with these thresholds; the histogram begins anew, as its offsets were found with others."""
+        self._config = config
+        self._offsets.clear()
+        self._censored = 0
+
     def add(self, insight: Insight, gates: npt.NDArray[np.float32], distance_m: float) -> None:
         """Keep one step; `distance_m` may be NaN."""
         if self._moments and len(self._moments[-1].insight.share) != len(insight.share):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -36,12 +37,21 @@ class Live:
     Attributes:
         share: contribution of every channel, shape (T, n_l); a NaN row where none was recorded.
         offsets: rows of dtype `LIVE_OFFSET`, in the order of steps.
-        config: the thresholds that the node had; the defaults where it did not say.
+        configs: the parameters that the node had, one after the other; the defaults where it did not say.
+        config_of: index into `configs` of each step, shape (T,), never decreasing; None: one for all. With each change
+            (and each start of the node) the node begins all runs anew.
     """
 
     share: Float32
     offsets: npt.NDArray[np.void]
-    config: IntrospectionConfig = IntrospectionConfig()  # noqa: RUF009 (frozen)
+    configs: tuple[IntrospectionConfig, ...] = (IntrospectionConfig(),)
+    config_of: npt.NDArray[np.int64] | None = None
+
+    def spans(self) -> list[tuple[int, int, IntrospectionConfig]]:
+        """First step, step after the last, and parameters of each stretch of steps with one set of parameters."""
+        of = np.zeros(len(self.share), dtype=np.int64) if self.config_of is None else self.config_of
+        edges = [*np.flatnonzero(np.diff(of, prepend=-1)).tolist(), len(of)]
+        return [(first, end, self.configs[of[first]]) for first, end in pairwise(edges)]
 
 
 @dataclass(frozen=True)
@@ -139,7 +149,8 @@ class Recording:
             rows = self.live.offsets[keep[self.live.offsets['step']]]
             rows = rows.copy()
             rows['step'] -= first
-            live = Live(self.live.share[keep], rows, self.live.config)
+            of = self.live.config_of
+            live = Live(self.live.share[keep], rows, self.live.configs, None if of is None else of[keep])
         return Recording(
             stamp_ns=self.stamp_ns[keep],
             gates=self.gates[keep],

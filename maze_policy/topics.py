@@ -47,8 +47,10 @@ RESET_SERVICE = 'policy/reset'  # std_srvs/srv/Trigger: the next frame starts an
 GET_STATE_SERVICE = 'policy/get_state'  # lifecycle_msgs/srv/GetState
 CHANGE_STATE_SERVICE = 'policy/change_state'  # lifecycle_msgs/srv/ChangeState: activate plays, deactivate levels first
 
-# On DIAGNOSTICS the introspection node tells its thresholds under keys with this prefix, so that a bag knows them.
+# On DIAGNOSTICS the introspection node tells its thresholds under keys with this prefix, so that a bag knows them, and
+# from which step on they hold: the first one that it explained with them.
 PARAMETER_KEY = 'parameter '
+PARAMETERS_SINCE_KEY = 'parameters hold since the step of stamp, ns'
 
 # Columns of PRECEDING_OFFSET. `gate` is the gate's row in LSTM_GATES (0 input, 1 forget, 3 output).
 OFFSET_COLUMNS = ('gate', 'channel', 'offset', 'action', 'distance_m', 'censored')

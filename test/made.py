@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -69,12 +70,21 @@ def with_live(
     recording: Recording,
     config: IntrospectionConfig = IntrospectionConfig(),  # noqa: B008
     since: int = 0,
+    changes: Mapping[int, IntrospectionConfig] | None = None,
 ) -> Recording:
-    """With what a live node that came at step `since` would have said, computed step by step as it does."""
+    """With what a live node that came at step `since` would have said, computed step by step as it does.
+
+    `changes` are other parameters that somebody set before these steps.
+    """
     looking = Introspection(config)
     looking.set_readout(recording.readout)
     share, rows = np.full_like(recording.hidden, np.nan), [np.empty(0, dtype=LIVE_OFFSET)]
+    changes = changes or {}
+    config_of = np.zeros(recording.steps, np.int64)
     for t in range(since, recording.steps):
+        if t in changes:
+            looking.set_config(changes[t])
+            config_of[t:] += 1
         parts = (recording.gates[t], recording.hidden[t], recording.cell[t], recording.scores[t])
         insight = looking.step(*parts, stamp_ns=int(recording.stamp_ns[t]))
         share[t] = insight.share
@@ -83,4 +93,4 @@ def with_live(
         for name in ('gate', 'channel', 'offset', 'censored'):
             live[name] = insight.offsets[name]
         rows.append(live)
-    return replace(recording, live=Live(share, np.concatenate(rows), config))
+    return replace(recording, live=Live(share, np.concatenate(rows), (config, *changes.values()), config_of))

@@ -78,7 +78,7 @@ def test_one_bit_in_a_live_contribution_is_found():
     share = recording.live.share.copy()
     step, channel = 123, int(np.argmax(share[123]))
     share[step, channel] = np.nextafter(share[step, channel], np.float32(1))
-    comparison = compare_live(analyze(replace(recording, live=Live(share, recording.live.offsets, CONFIG)), CONFIG))
+    comparison = compare_live(analyze(replace(recording, live=Live(share, recording.live.offsets, (CONFIG,))), CONFIG))
     assert not comparison.identical
     assert comparison.share[:2] == (step, channel)
     assert 'contributions differ first at step 123' in str(comparison)
@@ -90,7 +90,7 @@ def test_one_different_live_offset_is_found(field):
     recording = with_live(made_recording(), CONFIG)
     rows = recording.live.offsets.copy()
     rows[field][40] += 1
-    comparison = compare_live(analyze(replace(recording, live=Live(recording.live.share, rows, CONFIG)), CONFIG))
+    comparison = compare_live(analyze(replace(recording, live=Live(recording.live.share, rows, (CONFIG,))), CONFIG))
     assert not comparison.identical
     assert comparison.offsets[0] == rows['step'][40]
     assert comparison.share is None
@@ -101,7 +101,9 @@ def test_a_lost_or_extra_live_offset_is_found(lost):
     recording = with_live(made_recording(), CONFIG)
     rows = recording.live.offsets
     for changed in (np.delete(rows, lost), np.insert(rows, lost, rows[lost])):
-        comparison = compare_live(analyze(replace(recording, live=Live(recording.live.share, changed, CONFIG)), CONFIG))
+        comparison = compare_live(
+            analyze(replace(recording, live=Live(recording.live.share, changed, (CONFIG,))), CONFIG)
+        )
         assert comparison.offsets[0] == rows['step'][lost]
 
 
@@ -111,10 +113,30 @@ def test_live_steps_that_were_not_recorded_are_counted():
     share[50:53] = np.nan
     rows = recording.live.offsets
     rows = rows[(rows['step'] < 50) | (rows['step'] > 52)]
-    comparison = compare_live(analyze(replace(recording, live=Live(share, rows, CONFIG)), CONFIG))
+    comparison = compare_live(analyze(replace(recording, live=Live(share, rows, (CONFIG,))), CONFIG))
     assert (comparison.missing, comparison.share, comparison.offsets) == (3, None, None)
     assert not comparison.identical
     assert str(comparison) == 'live values are missing at 3 of 300 steps'
+
+
+@pytest.mark.parametrize('make', [made_recording, broken_recording])
+def test_thresholds_that_change_on_the_way_are_kept_to(make):
+    changes = {70: replace(CONFIG, theta_c=0.1), 71: replace(CONFIG, theta_c=0.1), 150: replace(CONFIG, theta_g=0.8)}
+    recording = with_live(make(), CONFIG, changes=changes)
+    assert [first for first, _, _ in recording.live.spans()] == [0, *changes]
+    assert compare_live(analyze(recording, CONFIG)).identical
+    one = replace(recording.live, config_of=None)
+    assert not compare_live(analyze(replace(recording, live=one), CONFIG)).identical, 'the first for all'
+    of = recording.live.config_of
+    late = replace(recording.live, config_of=np.concatenate([of[:1], of[:-1]]))
+    assert not compare_live(analyze(replace(recording, live=late), CONFIG)).identical, 'each one step late'
+
+
+def test_an_episode_keeps_its_thresholds():
+    changes = {70: replace(CONFIG, theta_c=0.1), 150: replace(CONFIG, theta_g=0.8)}
+    recording = with_live(made_recording(), CONFIG, changes=changes)
+    recording = replace(recording, episode=(np.arange(300) >= 120).astype(np.int64), episode_ids=('a', 'b'))
+    assert recording.only(1).live.spans() == [(0, 30, changes[70]), (30, 180, changes[150])]
 
 
 def test_nothing_live_nothing_compared():

@@ -39,7 +39,12 @@ def make_recording(steps=40, *, seed=0, live=True) -> Recording:
         tilt_rad=rng.random((steps, 2)),
         ball_m=rng.random((steps, 2)),
         maze=load_maze(),
-        live=Live(rng.random((steps, CHANNELS), dtype=np.float32), offsets, IntrospectionConfig(theta_c=0.07))
+        live=Live(
+            rng.random((steps, CHANNELS), dtype=np.float32),
+            offsets,
+            (IntrospectionConfig(), IntrospectionConfig(theta_c=0.07)),
+            (np.arange(steps) >= 11).astype(np.int64),
+        )
         if live
         else None,
     )
@@ -63,7 +68,8 @@ def test_a_recording_survives_the_bag_bit_for_bit(tmp_path):
     assert again.maze == recording.maze
     np.testing.assert_array_equal(again.live.share, recording.live.share)
     np.testing.assert_array_equal(again.live.offsets, recording.live.offsets)
-    assert again.live.config.theta_c == 0.07
+    assert again.live.spans() == recording.live.spans()
+    assert [first for first, _, _ in again.live.spans()] == [0, 11]
     stamps = recording.stamp_ns[[3, 17]]
     images = read_images(tmp_path / 'bag', topics.OBSERVATION, stamps)
     assert sorted(images) == stamps.tolist()

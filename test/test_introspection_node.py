@@ -2,10 +2,14 @@ import re
 
 import numpy as np
 import pytest
+from rcl_interfaces.srv import SetParameters
+from rclpy.parameter import Parameter
 
-from maze_introspection.analysis import analyze, replayed_as_live
+from maze_introspection.analysis import analyze, compare_live, replayed_as_live
+from maze_introspection.bag import read_recording
 from maze_introspection.config import IntrospectionConfig
 from maze_introspection.introspection_node import IntrospectionNode
+from maze_introspection.recorder_node import RecorderNode
 from maze_introspection.recording import Recording
 from maze_policy import messages, topics
 
@@ -232,6 +236,49 @@ def test_its_thresholds_are_on_diagnostics_so_that_a_bag_knows_them(bench):
     }
     assert float(said[f'{topics.PARAMETER_KEY}theta_c']) == 0.2
     assert float(said[f'{topics.PARAMETER_KEY}theta_g']) == 0.5
+
+
+def set_parameters(made, **values):
+    """As `ros2 param set` does, over the node's own service."""
+    client = made.probe.node.create_client(SetParameters, '/maze/introspection/set_parameters')
+    made.graph.until(client.service_is_ready)
+    given = [Parameter(name, value=value).to_parameter_msg() for name, value in values.items()]
+    future = client.call_async(SetParameters.Request(parameters=given))
+    made.graph.until(future.done)
+    return future.result().results
+
+
+def test_thresholds_set_on_the_way_are_in_the_bag_and_the_replay_keeps_to_them(bench, tmp_path):
+    made, recording = bench(), episode(steps=60)
+    for topic in (topics.TILT_COMMAND, topics.DIAGNOSTICS):
+        made.probe.publisher(topic)
+    recorder = made.graph.add(RecorderNode, bag=str(tmp_path / 'bag'), wait_for=[])
+    heard = (*topics.TAKEN_BY['introspection'], topics.CONTRIBUTION, topics.PRECEDING_OFFSET, topics.DIAGNOSTICS)
+    names = {made.probe.node.resolve_topic_name(topic.name) for topic in heard}
+    made.graph.until(lambda: hasattr(recorder, '_unmatched') and not names & recorder._unmatched)
+    made.tell_readout(recording)
+    made.play(recording, range(20))
+    assert all(result.successful for result in set_parameters(made, theta_g=0.8))
+    made.play(recording, range(20, 40))
+    assert all(result.successful for result in set_parameters(made, theta_c=0.1))
+    made.play(recording, range(40, 60))
+    made.graph.until(lambda: all(recorder._bag.count[name] >= 60 for name in names if 'contribution' in name))
+    made.graph.spin_for(0.2)
+    recorder.finish()
+    bag = read_recording(tmp_path / 'bag')
+    said = [(first, config.theta_g, config.theta_c) for first, _, config in bag.live.spans()]
+    assert said == [(0, 0.5, 0.022), (20, 0.8, 0.022), (40, 0.8, 0.1)]
+    assert compare_live(analyze(bag)).identical
+    assert len(bag.live.offsets) > 50
+
+
+def test_a_threshold_out_of_range_is_refused_and_the_old_one_kept(bench):
+    made = bench()
+    for values, says in (({'theta_c': 1.5}, 'theta_c'), ({'clock_jump_s': 2.0}, 'read-only')):
+        [result] = set_parameters(made, **values)
+        assert not result.successful
+        assert says in result.reason
+    assert made.node.health.facts[f'{topics.PARAMETER_KEY}theta_c'] == 0.022
 
 
 def test_a_step_that_lacks_a_part_is_counted(bench):

@@ -75,7 +75,7 @@ def test_the_null_breaks_the_link_between_a_gate_and_its_own_contribution():
     analysis = replace(analysis, begins=np.arange(recording.steps) == 0)  # made-up gates obey no recurrence
     from maze_introspection.analysis import gated_offsets
 
-    offsets = gated_offsets(recording, analysis.contribution.share, analysis.begins, CONFIG)
+    offsets = gated_offsets(recording.gates, analysis.contribution.share, analysis.begins, CONFIG)
     analysis = replace(analysis, offsets=offsets)
     found = against_null(analysis, 20, 0, everywhere(analysis))['output']
     assert found['mean'] == [pytest.approx(7)] * 5

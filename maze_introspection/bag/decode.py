@@ -60,10 +60,11 @@ def cdr_stamp_ns(cdr: bytes) -> int:
     return int(sec * 1_000_000_000 + nanosec)
 
 
-def introspection_parameters(diagnostics: Any, namespace: str) -> dict[str, float]:
-    """The thresholds that the introspection node of a namespace works with, if this DiagnosticArray is its.
+def introspection_parameters(diagnostics: Any, namespace: str) -> tuple[int | None, dict[str, float]]:
+    """The parameters that the introspection node of a namespace works with, if this DiagnosticArray is its.
 
-    Those that this version does not know (any more) are left out.
+    First the stamp of the step since which it does, None where it does not say; parameters that this version does not
+    know (any more) are left out.
     """
     values = {
         pair.key: pair.value
@@ -72,4 +73,6 @@ def introspection_parameters(diagnostics: Any, namespace: str) -> dict[str, floa
         for pair in status.values
     }
     names = {f'{topics.PARAMETER_KEY}{field.name}': field.name for field in dataclasses.fields(IntrospectionConfig)}
-    return {names[key]: json.loads(value) for key, value in values.items() if key in names}
+    since = values.get(topics.PARAMETERS_SINCE_KEY)
+    told = {names[key]: json.loads(value) for key, value in values.items() if key in names}
+    return None if since is None else int(since), told

@@ -49,12 +49,13 @@ def write_recording(path: Path | str, recording: Recording, observations: npt.ND
 
         if recording.live is not None:
             offsets_from = np.searchsorted(recording.live.offsets['step'], np.arange(recording.steps + 1))
+        changes = {first: config for first, _, config in recording.live.spans()} if recording.live is not None else {}
         episode = -1
         for step, stamp in enumerate(recording.stamp_ns.tolist()):
             if step == 0:
                 put(topics.READOUT, _image(recording.readout, stamp), stamp)
-                if recording.live is not None:
-                    put(topics.DIAGNOSTICS, _diagnostics(recording.live.config, stamp), stamp)
+            if step in changes:
+                put(topics.DIAGNOSTICS, _diagnostics(changes[step], stamp), stamp)
             if recording.episode[step] != episode:
                 episode = int(recording.episode[step])
                 put(topics.EPISODE, _header(stamp, recording.episode_ids[episode]), stamp)
@@ -78,9 +79,10 @@ def _name(topic: Topic) -> str:
 
 
 def _diagnostics(config: IntrospectionConfig, stamp_ns: int) -> Any:
-    """What the introspection node says of its thresholds."""
+    """What the introspection node says of its thresholds, at the first step with them."""
     pair, status = (TYPES.types[f'diagnostic_msgs/msg/{name}'] for name in ('KeyValue', 'DiagnosticStatus'))
     told = {topics.PARAMETER_KEY + name: json.dumps(value) for name, value in config.as_dict().items()}
+    told[topics.PARAMETERS_SINCE_KEY] = str(stamp_ns)
     node = f'{NAMESPACE}/introspection'
     values = [pair(key=key, value=value) for key, value in told.items()]
     said = status(level=0, name=node, message='ok', hardware_id=node, values=values)

@@ -117,7 +117,7 @@ class _Said:
         self.episodes: dict[int, str] = {}
         self.tilt_rad: Pairs = {}
         self.ball_m: Pairs = {}
-        self.parameters: dict[str, float] = {}
+        self.parameters: dict[int, dict[str, float]] = {}  # by the stamp since which they hold; 0: the node did not say
 
     def take(self, topic: Topic, message: Any) -> None:
         if topic is topics.EPISODE:
@@ -135,7 +135,11 @@ class _Said:
         elif topic is topics.BALL:
             self.ball_m[stamp] = (message.point.x, message.point.y)
         elif topic is topics.DIAGNOSTICS:
-            self.parameters |= introspection_parameters(message, self._namespace)
+            since, told = introspection_parameters(message, self._namespace)
+            if told and since is None:
+                self.parameters.setdefault(0, told)
+            elif told:
+                self.parameters[int(since or 0)] = told
 
     def stamps(self) -> Stamps:
         """Stamps of the steps of which all that is required is there."""
@@ -233,11 +237,13 @@ def _live(said: _Said, stamps: Stamps) -> Live:
             for column, name in enumerate(topics.OFFSET_COLUMNS):
                 part[name] = rows[:, column]
             parts.append(part)
+    since = sorted({0, *said.parameters})
     try:
-        config = IntrospectionConfig.from_dict(said.parameters)
+        configs = tuple(IntrospectionConfig.from_dict(said.parameters.get(stamp, {})) for stamp in since)
     except ValueError as error:
         raise BagError(f'{said.path}: the introspection node says of its parameters: {error}') from error
-    return Live(share, np.concatenate(parts), config)
+    config_of = np.searchsorted(np.array(since), stamps, side='right') - 1
+    return Live(share, np.concatenate(parts), configs, config_of)
 
 
 def _maze(path: Path, custom: Mapping[str, str]) -> Maze | None:
