@@ -34,7 +34,10 @@ analysis = [
 policy = ['gymnasium', 'numba', 'opencv-python-headless', 'safetensors', 'torch']
 train = ['mujoco', 'sb3-contrib', 'stable-baselines3']
 ros = [
+    'PyQt5',
     'cv-bridge',
+    'pyqtgraph',
+    'python-qt-binding',
     'ros-diagnostic-msgs',
     'ros-geometry-msgs',
     'ros-lifecycle-msgs',
@@ -79,7 +82,7 @@ setup(
     },
     data_files=[
         ('share/ament_index/resource_index/packages', [f'resource/{name}']),
-        (f'share/{name}', ['package.xml']),
+        (f'share/{name}', ['package.xml', 'plugin.xml']),
         *shipped('config'),
         *shipped('gazebo'),
         *shipped('launch'),

@@ -252,9 +252,14 @@ class BaseNode(Node):
 
 def executor_for(node: BaseNode) -> Any:
     """The fastest executor that can serve this node, with the node in it."""
-    executor = (SingleThreadedExecutor if node.wants_info else EventsExecutor)(context=node.context)
+    executor = SingleThreadedExecutor(context=node.context) if node.wants_info else fast_executor(node.context)
     executor.add_node(node)
     return executor
+
+
+def fast_executor(context: Any) -> Any:
+    """The fastest executor that there is."""
+    return EventsExecutor(context=context)
 
 
 def run(make_node: Callable[[], BaseNode]) -> int:

@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-ROS = {'rclpy', 'cv_bridge', 'rcl_interfaces', 'python_qt_binding', 'launch', 'launch_ros'}
+ROS = {'rclpy', 'cv_bridge', 'rcl_interfaces', 'launch', 'launch_ros', 'rqt_gui_py', 'qt_gui'}
 ROS |= {'sensor_msgs', 'std_msgs', 'std_srvs', 'geometry_msgs', 'diagnostic_msgs', 'builtin_interfaces'}
 ROS |= {'trajectory_msgs', 'lifecycle_msgs'}
+QT = {'python_qt_binding', 'pyqtgraph', 'PyQt5'}
+QT_OK = ('rqt_panel', 'plots', 'widget')
 TORCH_OK = {'network', 'checkpoint', 'resume', 'train', 'ppo', 'rl', 'evaluate'}
 CORE = ('contribution', 'offset', 'recurrence', 'introspection', 'recording', 'config', 'join')
 
@@ -37,6 +39,13 @@ def test_only_nodes_touch_ros(path):
         assert not ros
         others = {name for name in imported(path) if name.endswith(('_node', '.messages', '.qos'))}
         assert not others, 'the core must not lean on a node'
+
+
+@pytest.mark.parametrize('path', [*files('maze_policy'), *files('maze_introspection')], ids=lambda path: path.stem)
+def test_only_the_panel_touches_qt(path):
+    if path.stem not in QT_OK:
+        assert not {name for name in imported(path) if name.split('.')[0] in QT}
+        assert not {name for name in imported(path) if name.startswith('maze_introspection') and name.endswith(QT_OK)}
 
 
 @pytest.mark.parametrize('path', files('maze_policy'), ids=lambda path: path.stem)

@@ -19,8 +19,9 @@ sys.path.insert(0, str(ROOT / '.ci'))
 from dependencies import DEPENDENCIES  # noqa: E402
 
 PACKAGE = ElementTree.parse(ROOT / 'package.xml').getroot()
-# rosdep keys that nothing imports: launch files and the default middleware
+# rosdep keys that nothing imports: launch files, the default middleware, rqt and what config/maze.perspective opens
 NOT_IMPORTED = {'launch', 'launch_ros', 'ros2launch', 'rmw_fastrtps_cpp'}
+NOT_IMPORTED |= {'rqt_gui', 'rqt_gui_py', 'rqt_image_view', 'rqt_plot'}
 
 
 def imports_of(paths) -> set[str]:

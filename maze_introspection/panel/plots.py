@@ -1,0 +1,331 @@
+"""The panel's plots: each draws one view of the model, or says in its place why there is none."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyqtgraph as pg
+from python_qt_binding.QtCore import QRectF, Qt, Signal
+from python_qt_binding.QtGui import QColor, QImage, QPainter, QPen
+from python_qt_binding.QtWidgets import QLabel, QSizePolicy, QVBoxLayout, QWidget
+
+from maze_introspection.colors import GATE_BLUE, OFFSET_GREEN, SALIENT_RED, action_color, rgb
+from maze_introspection.panel.model import BIN_MM, FAR_BIN, LONG, ChannelView, HeatMap, Histogram, Picture
+from maze_policy.actions import ACTIONS
+from maze_policy.policy import FORGET, GATE_NAMES, INPUT, OUTPUT
+
+Lut = npt.NDArray[np.uint8]
+
+pg.setConfigOptions(background='w', foreground='#222222', imageAxisOrder='row-major', antialias=False)
+GREY = '#8C8C8C'
+DASHES = {INPUT: Qt.DashLine, FORGET: Qt.DashDotLine, OUTPUT: Qt.DashDotDotLine}
+STROKES = {INPUT: 'dashed', FORGET: 'dash-dot', OUTPUT: 'dash-dot-dot'}
+HIGH = 1.05  # top of the axis of gates
+STACK = 12  # heights at which offset lines are drawn, so that neighbours can be told apart
+
+
+def action_name(action: int, actions: int) -> str:
+    """The five tilts, or numbers for a policy with other actions."""
+    return ACTIONS[action] if actions == len(ACTIONS) else f'action {action}'
+
+
+class Plot(QWidget):
+    """A caption, and axes that do not move under the mouse; a sentence over them where there is nothing to draw."""
+
+    def __init__(self, x_label: str, y_label: str) -> None:
+        super().__init__()
+        self._caption, self.axes = QLabel(), pg.PlotWidget()
+        self._caption.setWordWrap(True)
+        self._caption.setStyleSheet('background: white; color: #222222; font-size: 9pt; padding: 2px')
+        font = self.font()
+        font.setPointSize(9)
+        for side, label in (('bottom', x_label), ('left', y_label)):
+            self.axes.getAxis(side).setStyle(tickFont=font)
+            if label:
+                self.axes.setLabel(side, label, **{'font-size': '9pt'})
+        self.axes.setMouseEnabled(x=False, y=False)
+        self.axes.setMenuEnabled(False)
+        self.axes.hideButtons()
+        self._sentence = Sentence(self.axes)
+        self._range: tuple[float, ...] = ()
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(0)
+        layout.addWidget(self._caption)
+        layout.addWidget(self.axes, 1)
+
+    @property
+    def sentence(self) -> str:
+        """What is said in place of the plot; empty while it is drawn."""
+        return '' if self._sentence.isHidden() else str(self._sentence.text())
+
+    def show_view(self, view: Any) -> None:
+        """Draw a view, or say the sentence that it is."""
+        self._sentence.say(view if isinstance(view, str) else '')
+        if not isinstance(view, str):
+            self.draw(view)
+
+    def draw(self, view: Any) -> None:
+        """Draw a view."""
+        raise NotImplementedError
+
+    def name(self, caption: str) -> None:
+        """The line above the plot, in HTML."""
+        if caption != self._caption.text():
+            self._caption.setText(caption)
+
+    def reach(self, left: float, right: float, bottom: float, top: float) -> None:
+        """Set the range of the axes."""
+        if self._range != (left, right, bottom, top):
+            self._range = left, right, bottom, top
+            self.axes.setRange(xRange=(left, right), yRange=(bottom, top), padding=0)
+
+    def resizeEvent(self, event: Any) -> None:  # noqa: D102 (Qt's)
+        super().resizeEvent(event)
+        self._sentence.fill()
+
+
+class Sentence(QLabel):
+    """A sentence that covers its parent."""
+
+    def __init__(self, parent: QWidget) -> None:
+        super().__init__(parent)
+        self.setWordWrap(True)
+        self.setAlignment(Qt.AlignCenter)
+        self.setStyleSheet('background: white; color: #444444; font-size: 11pt; padding: 12px')
+        self.hide()
+
+    def say(self, text: str) -> None:
+        """Cover the parent with this; empty uncovers it."""
+        if text and text != self.text():
+            self.setText(text)
+        if self.isHidden() == bool(text):
+            self.setVisible(bool(text))
+            self.fill()
+
+    def fill(self) -> None:
+        """Be as large as the parent."""
+        self.setGeometry(self.parent().rect())
+        self.raise_()
+
+
+class HeatMapPlot(Plot):
+    """Figure 2, live; a click on a row tells its channel."""
+
+    clicked = Signal(int)
+
+    def __init__(self) -> None:
+        super().__init__('steps before now', '')
+        self._image, self._lines = pg.ImageItem(), pg.PlotCurveItem(pen=pg.mkPen(GREY), connect='pairs')
+        self._marker = pg.InfiniteLine(angle=0, pen=pg.mkPen('k', style=Qt.DashLine))
+        for item in (self._image, self._lines, self._marker):
+            self.axes.addItem(item)
+        self.axes.invertY(True)
+        self._view: HeatMap | None = None
+        self._groups: Any = None
+        self._lut: Lut = np.empty((0, 3), dtype=np.uint8)
+        self.selected = 0
+        self.axes.scene().sigMouseClicked.connect(self._on_click)
+
+    def draw(self, view: HeatMap) -> None:
+        """Draw rows, groups and breaks."""
+        rows, window = view.pixels.shape
+        self._view = view
+        groups = (view.home.tobytes(), window)
+        if groups != self._groups:
+            self._groups = groups
+            self._arrange(view, rows, window)
+        self._image.setImage(view.pixels, lut=self._lut, autoLevels=False)
+        self._image.setRect(QRectF(-window, 0, window, rows))
+        self._lines.setData(*_verticals(view.breaks - window, rows))
+        at = np.flatnonzero(view.channels == self.selected)
+        self._marker.setVisible(len(at) > 0)
+        if len(at):
+            self._marker.setValue(at[0] + 0.5)
+
+    def _arrange(self, view: HeatMap, rows: int, window: int) -> None:
+        """What changes rarely: range, names of the groups, colours."""
+        self._lut = np.full((256, 3), 255, dtype=np.uint8)
+        self._lut[1 : view.actions + 1] = [rgb(action_color(each)) for each in range(view.actions)]
+        self.reach(-window, 0, 0, rows)
+        ticks, legend = [], []
+        for action in range(view.actions):
+            name, members = action_name(action, view.actions), np.flatnonzero(view.home == action)
+            legend.append(f'<span style="color:{action_color(action)}">&#9632;</span> {name}')
+            if len(members):
+                ticks.append((float(members.mean()) + 0.5, f'{name} ({len(members)})'))
+        self.axes.getAxis('left').setTicks([ticks])
+        self.name(
+            f'<b>{rows} salient channels</b> by the action they contribute to; click one. ' + ' &nbsp; '.join(legend)
+        )
+
+    def channel_at(self, row: float) -> int | None:
+        """The channel of a row; None beside the rows."""
+        inside = self._view is not None and 0 <= row < len(self._view.channels)
+        return int(self._view.channels[int(row)]) if inside and self._view is not None else None
+
+    def _on_click(self, event: Any) -> None:
+        channel = self.channel_at(self.axes.plotItem.vb.mapSceneToView(event.scenePos()).y())
+        if channel is not None:
+            self.clicked.emit(channel)
+
+
+class ChannelPlot(Plot):
+    """Figure 5, live."""
+
+    def __init__(self) -> None:
+        super().__init__('steps before now', 'gate; contribution / its highest')
+        self._bars = pg.BarGraphItem(x0=[], x1=[], y0=0, y1=[], brush=_pale(SALIENT_RED), pen=None)
+        self._breaks = pg.PlotCurveItem(pen=pg.mkPen(GREY), connect='pairs')
+        self._offsets = pg.PlotCurveItem(pen=pg.mkPen(OFFSET_GREEN, width=2), connect='pairs')
+        self._share = pg.PlotCurveItem(pen=pg.mkPen('k', style=Qt.DotLine), connect='finite')
+        self._gates = {gate: pg.PlotCurveItem(connect='finite') for gate in GATE_NAMES}
+        self._thick = -1
+        self._theta_g = pg.InfiniteLine(angle=0, pen=pg.mkPen(GREY, style=Qt.DashLine))
+        for item in (self._bars, self._breaks, self._theta_g, *self._gates.values(), self._share, self._offsets):
+            self.axes.addItem(item)
+        self.which, self.gate = 0, OUTPUT
+
+    def draw(self, view: ChannelView) -> None:
+        """Draw gates, contribution, salient steps and offsets."""
+        window = len(view.share)
+        x = np.arange(-window, 0) + 0.5
+        self.reach(-window, 0, 0, HIGH)
+        edges = np.flatnonzero(np.diff(view.salient, prepend=False, append=False)) - window
+        self._bars.setOpts(x0=edges[::2], x1=edges[1::2], y1=np.full(len(edges) // 2, HIGH))
+        self._breaks.setData(*_verticals(view.breaks - window, HIGH))
+        self._theta_g.setValue(view.theta_g)
+        if self._thick != self.gate:
+            self._thick = self.gate
+            for gate, curve in self._gates.items():
+                chosen = gate == self.gate
+                curve.setPen(pg.mkPen(GATE_BLUE, width=2) if chosen else pg.mkPen(GREY, style=DASHES[gate]))
+        for gate, curve in self._gates.items():
+            curve.setData(x, view.gates[:, gate])
+        highest = float(np.nanmax(view.share, initial=0.0)) or 1.0
+        self._share.setData(x, view.share / highest)
+        self._draw_offsets(view, window)
+        others = ', '.join(f'{name} {STROKES[gate]}' for gate, name in GATE_NAMES.items() if gate != self.gate)
+        never = ', <b>never salient in this window</b>' * (not view.salient.any())
+        self.name(
+            f'<b>Channel {self.which}</b>{never}: '
+            f'<span style="color:{GATE_BLUE}"><b>&#9473;</b> {GATE_NAMES[self.gate]} gate</span> &nbsp; '
+            f'<span style="color:{GREY}">{others}</span> &nbsp; &#183;&#183;&#183; contribution / {highest:.2g} &nbsp; '
+            f'<span style="background-color:rgb{_pale(SALIENT_RED)}">&nbsp;salient&nbsp;</span> &nbsp; '
+            f'<span style="color:{OFFSET_GREEN}"><b>&#9473;</b> offset</span>'
+        )
+
+    def _draw_offsets(self, view: ChannelView, window: int) -> None:
+        """A line from the beginning of the run to each salient step in it, below the threshold."""
+        number = np.arange(len(view.offsets)) - np.searchsorted(view.offsets['t0'], view.offsets['t0'])
+        height = view.theta_g * (1 - (number % STACK + 1) / (STACK + 1))
+        x = np.stack([view.offsets['t0'], view.offsets['t']], axis=1).ravel() - window + 0.5
+        self._offsets.setData(x, np.repeat(height, 2))
+
+
+class ScoresPlot(Plot):
+    """The last action scores; the chosen action is outlined."""
+
+    def __init__(self) -> None:
+        super().__init__('', 'score')
+        self._bars = pg.BarGraphItem(x=[0], height=[0], width=0.7)
+        self.axes.addItem(self._bars)
+        self._limit, self._actions = 0.0, 0
+        self.name('<b>Action scores</b>; outlined: the action taken')
+
+    def draw(self, scores: npt.NDArray[np.float32]) -> None:
+        """Draw a bar per action."""
+        actions, best = len(scores), int(np.argmax(scores))
+        if actions != self._actions:
+            self._actions = actions
+            self.axes.getAxis('bottom').setTicks([[(each, action_name(each, actions)) for each in range(actions)]])
+            self._limit = 0.0
+        if np.abs(scores).max() > self._limit:  # it only grows, or bars would jump
+            self._limit = 1.2 * float(np.abs(scores).max())
+        self.reach(-0.6, actions - 0.4, -self._limit, self._limit)
+        brushes = [pg.mkBrush(action_color(each)) for each in range(actions)]
+        pens = [pg.mkPen('k', width=3) if each == best else pg.mkPen(None) for each in range(actions)]
+        self._bars.setOpts(x=np.arange(actions), height=scores.astype(float), brushes=brushes, pens=pens)
+
+
+class HistogramPlot(Plot):
+    """Figure 6, live: it fills up."""
+
+    def __init__(self) -> None:
+        super().__init__('ball to maze centre, mm', 'offset, steps')
+        self._image = pg.ImageItem()
+        self.axes.addItem(self._image)
+        colors = pg.colormap.get('viridis').getLookupTable(0.0, 1.0, 255)[::-1, :3]
+        self._image.setLookupTable(np.concatenate([[(255, 255, 255)], colors]).astype(np.uint8))
+        self.gate = OUTPUT
+
+    def draw(self, view: Histogram) -> None:
+        """Draw the counts, logarithmic."""
+        offsets, bins = view.counts.shape
+        most = int(view.counts.max())
+        shade = np.rint(255 * (1 + np.log(np.maximum(view.counts, 1))) / (1 + np.log(most)))
+        self._image.setImage(np.where(view.counts > 0, shade, 0).astype(np.uint8), autoLevels=False)
+        self._image.setRect(QRectF(0, -0.5, BIN_MM * bins, offsets))
+        self.reach(0, BIN_MM * bins, -0.5, offsets - 0.5)
+        beyond = ' &nbsp; <b>the last bin holds all beyond</b>' if bins > FAR_BIN or offsets > LONG else ''
+        self.name(
+            f'<b>{int(view.counts.sum())} offsets of the {GATE_NAMES[self.gate]} gate</b>, light: 1, dark: {most}; '
+            f'left out: {view.censored} censored{f", {view.unplaced} without ball" * bool(view.unplaced)}{beyond}'
+        )
+
+
+class PictureView(QWidget):
+    """The camera image with a ring around the ball."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setSizePolicy(QSizePolicy.Expanding, QSizePolicy.Expanding)
+        self.setMinimumSize(160, 120)
+        self._view: Picture | None = None
+        self._sentence = Sentence(self)
+
+    @property
+    def sentence(self) -> str:
+        """What is said in place of the picture; empty while there is one."""
+        return '' if self._sentence.isHidden() else str(self._sentence.text())
+
+    def show_view(self, view: Picture | str) -> None:
+        """Show a picture, or say the sentence that it is."""
+        self._sentence.say(view if isinstance(view, str) else '')
+        if not isinstance(view, str):
+            self._view = view
+            self.update()
+
+    def resizeEvent(self, event: Any) -> None:  # noqa: D102 (Qt's)
+        super().resizeEvent(event)
+        self._sentence.fill()
+
+    def paintEvent(self, event: Any) -> None:  # noqa: D102 (Qt's)
+        if self._view is None:
+            return
+        image = np.ascontiguousarray(self._view.image)
+        height, width = image.shape[:2]
+        scale = min(self.width() / width, self.height() / height)
+        left, top = (self.width() - scale * width) / 2, (self.height() - scale * height) / 2
+        painter = QPainter(self)
+        shown = QImage(image.data, width, height, 3 * width, QImage.Format_RGB888)
+        painter.drawImage(QRectF(left, top, scale * width, scale * height), shown)
+        if self._view.ball_px is not None:
+            x, y = (scale * (at + 0.5) for at in self._view.ball_px)
+            painter.setRenderHint(QPainter.Antialiasing)
+            for color, thick in (('white', 4), (SALIENT_RED, 2)):
+                painter.setPen(QPen(QColor(color), thick))
+                painter.drawEllipse(QRectF(left + x - 11, top + y - 11, 22, 22))
+        painter.end()
+
+
+def _verticals(at: npt.NDArray[np.int64], high: float) -> tuple[Any, Any]:
+    """Points of a vertical line at each place, for `connect='pairs'`."""
+    return np.repeat(at, 2).astype(float), np.tile([0.0, high], len(at))
+
+
+def _pale(color: str) -> tuple[int, int, int]:
+    red, green, blue = (255 - (255 - part) * 3 // 10 for part in rgb(color))
+    return red, green, blue
