@@ -67,7 +67,7 @@ ARGUMENTS: Mapping[str, tuple[str, str, list[str] | None]] = {
     'bag': ('', 'folder of the bag to make, which must not exist; empty names it by the time', None),
     'use_sim_time': ('false', 'take the time from /clock, in every node; they wait until it runs', YES_NO),
     'log_level': ('info', 'of every node', ['debug', 'info', 'warn', 'error', 'fatal']),
-    'rqt': ('false', 'open rqt too; choose its plugins (Image View, Plot, Bag) there', YES_NO),
+    'rqt': ('false', 'open rqt too, with the panel, image views and plots of config/maze.perspective', YES_NO),
 }
 # Arguments, here and in the files that include this one, that set a parameter of the same name, and whose.
 SETS: Mapping[str, tuple[tuple[str, ...], type]] = {
@@ -100,7 +100,7 @@ def graph(context: Any) -> list[Any]:
     if given['record'] == 'ros2bag':
         started['ros2bag'] = ExecuteProcess(cmd=ros2_bag_record(given, bag), name='ros2bag', output='screen')
     if given['rqt'] == 'true':
-        started['rqt'] = ExecuteProcess(cmd=['rqt'], name='rqt', output='screen')
+        started['rqt'] = ExecuteProcess(cmd=rqt(given['namespace']), name='rqt', output='screen')
     profile = os.environ.get('FASTDDS_DEFAULT_PROFILES_FILE', str(share_path('config/fastdds.xml')))
     return [
         SetEnvironmentVariable('FASTDDS_DEFAULT_PROFILES_FILE', profile),
@@ -153,6 +153,17 @@ def ros2_bag_record(given: Mapping[str, str], bag: str) -> list[str]:
     if os.environ.get('ROS_DISTRO') != 'humble':
         command += ['--custom-data', f'maze={json.dumps(load_maze(given["maze_file"]).as_dict())}']
     return command
+
+
+def rqt(namespace: str) -> list[str]:
+    """rqt with our perspective, in which the topics are those of this namespace."""
+    shipped, namespace = share_path('config/maze.perspective'), '/' + namespace.strip('/')
+    if namespace == NAMESPACE:
+        return ['rqt', '--perspective-file', str(shipped)]
+    text = shipped.read_text().replace(f"'{NAMESPACE}'", f"'{namespace}'").replace(f"'{NAMESPACE}/", f"'{namespace}/")
+    with tempfile.NamedTemporaryFile('w', prefix='maze_', suffix='.perspective', delete=False) as made:
+        made.write(text)
+    return ['rqt', '--perspective-file', made.name]
 
 
 def one_end_for_all(dispensable: list[Any]) -> list[Any]:

@@ -193,8 +193,19 @@ def test_a_file_of_ones_own_comes_after_every_shipped_one(launched, name, tmp_pa
 
 @every_file
 def test_rqt_opens_when_asked_for(launched, name):
-    assert launched(name, rqt='true').processes()['rqt'] == ['rqt']
+    perspective = str(share_path('config/maze.perspective'))
+    assert launched(name, rqt='true').processes()['rqt'] == ['rqt', '--perspective-file', perspective]
     assert 'rqt' not in launched(name).processes()
+
+
+def test_rqt_looks_into_the_namespace_of_the_launch(launched):
+    made = Path(launched('sim', rqt='true', namespace='lab/left').processes()['rqt'][-1])
+    text = made.read_text()
+    made.unlink()
+    assert "'/lab/left'" in text
+    assert "'/lab/left/camera/image_raw'" in text
+    assert "'/maze" not in text
+    assert json.loads(text).keys() == json.loads(share_path('config/maze.perspective').read_text()).keys()
 
 
 def test_each_world_has_its_nodes(launched):

@@ -48,7 +48,13 @@ SERVED_BY = {'policy': (topics.RESET_SERVICE,), 'operator': TOOLS}
 ASKED_BY = {
     'simulator': (topics.RESET_SERVICE,),
     'trial': STATE_SERVICES,
-    'operator': (topics.RESET_SERVICE, *STATE_SERVICES, 'policy/get_available_transitions'),
+    'operator': (
+        topics.RESET_SERVICE,
+        *STATE_SERVICES,
+        'policy/get_available_transitions',
+        'policy/get_parameters',  # the panel: where the ball is in the picture
+        'introspection/set_parameters',  # the panel: thresholds
+    ),
 }
 OTHERS = {'arm': {'publish': ARM['controller_topics'], 'subscribe': [ARM['joint_states_topic']]}}
 NODES = (*TAKEN_BY, 'operator')
@@ -184,8 +190,9 @@ def test_who_watches_hears_all_and_commands_nothing():
     commands = {f'{NAMESPACE}/{topic.name}' for topic in topics.ALL if topic is not topics.DIAGNOSTICS}
     assert commands <= rules['topics', 'subscribe']
     assert not commands & rules['topics', 'publish']
-    stops = ('reset', 'get_state', 'change_state', 'get_available_transitions')
-    assert rules['services', 'request'] == {f'{NAMESPACE}/policy/{name}' for name in stops}
+    stops = ('reset', 'get_state', 'change_state', 'get_available_transitions', 'get_parameters')
+    asks = {*(f'{NAMESPACE}/policy/{name}' for name in stops), f'{NAMESPACE}/introspection/set_parameters'}
+    assert rules['services', 'request'] == asks
 
 
 def test_only_the_policy_commands_the_tilt_and_only_the_arm_its_controller():

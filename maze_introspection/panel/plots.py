@@ -23,6 +23,7 @@ GREY = '#8C8C8C'
 DASHES = {INPUT: Qt.DashLine, FORGET: Qt.DashDotLine, OUTPUT: Qt.DashDotDotLine}
 STROKES = {INPUT: 'dashed', FORGET: 'dash-dot', OUTPUT: 'dash-dot-dot'}
 HIGH = 1.05  # top of the axis of gates
+LEFT_PX = 82  # of every plot, so that the steps of two stand over each other
 STACK = 12  # heights at which offset lines are drawn, so that neighbours can be told apart
 
 
@@ -48,6 +49,7 @@ class Plot(QWidget):
         self.axes.setMouseEnabled(x=False, y=False)
         self.axes.setMenuEnabled(False)
         self.axes.hideButtons()
+        self.axes.getAxis('left').setWidth(LEFT_PX)
         self._sentence = Sentence(self.axes)
         self._range: tuple[float, ...] = ()
         layout = QVBoxLayout(self)
@@ -117,7 +119,7 @@ class HeatMapPlot(Plot):
     clicked = Signal(int)
 
     def __init__(self) -> None:
-        super().__init__('steps before now', '')
+        super().__init__('steps before now (grey: memory reset or gap)', '')
         self._image, self._lines = pg.ImageItem(), pg.PlotCurveItem(pen=pg.mkPen(GREY), connect='pairs')
         self._marker = pg.InfiniteLine(angle=0, pen=pg.mkPen('k', style=Qt.DashLine))
         for item in (self._image, self._lines, self._marker):
@@ -176,7 +178,7 @@ class ChannelPlot(Plot):
     """Figure 5, live."""
 
     def __init__(self) -> None:
-        super().__init__('steps before now', 'gate; contribution / its highest')
+        super().__init__('steps before now (grey: memory reset or gap)', 'gate; contribution / its highest')
         self._bars = pg.BarGraphItem(x0=[], x1=[], y0=0, y1=[], brush=_pale(SALIENT_RED), pen=None)
         self._breaks = pg.PlotCurveItem(pen=pg.mkPen(GREY), connect='pairs')
         self._offsets = pg.PlotCurveItem(pen=pg.mkPen(OFFSET_GREEN, width=2), connect='pairs')
