@@ -9,6 +9,7 @@ import itertools
 import os
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -17,6 +18,7 @@ from python_qt_binding.QtCore import QObject, Signal
 from python_qt_binding.QtWidgets import QLabel, QLineEdit
 from rcl_interfaces.msg import Parameter as ParameterMessage
 from rcl_interfaces.srv import GetParameters, SetParameters
+from rclpy.executors import ExternalShutdownException
 from rclpy.parameter import Parameter
 from rclpy.qos import ReliabilityPolicy
 
@@ -89,8 +91,9 @@ class Feed:
         )
 
     def _spin(self) -> None:
-        while not self._over.is_set() and self.node.context.ok():
-            self._executor.spin_once(timeout_sec=0.1)
+        with suppress(ExternalShutdownException):  # rqt was interrupted
+            while not self._over.is_set() and self.node.context.ok():
+                self._executor.spin_once(timeout_sec=0.1)
         self._executor.remove_node(self.node)
         self._executor.shutdown()
         self.node.destroy_node()

@@ -16,12 +16,11 @@ from maze_introspection.panel.model import BIN_MM, FAR_BIN, LONG, ChannelView, H
 from maze_policy.actions import ACTIONS
 from maze_policy.policy import FORGET, GATE_NAMES, INPUT, OUTPUT
 
-Lut = npt.NDArray[np.uint8]
+Colors = npt.NDArray[np.uint32]
 
 pg.setConfigOptions(background='w', foreground='#222222', imageAxisOrder='row-major', antialias=False)
 GREY = '#8C8C8C'
-DASHES = {INPUT: Qt.DashLine, FORGET: Qt.DashDotLine, OUTPUT: Qt.DashDotDotLine}
-STROKES = {INPUT: 'dashed', FORGET: 'dash-dot', OUTPUT: 'dash-dot-dot'}
+GREYS = {INPUT: '#C0C0C0', FORGET: '#606060', OUTPUT: '#909090'}  # solid: dashes cost Qt several times as much
 HIGH = 1.05  # top of the axis of gates
 LEFT_PX = 82  # of every plot, so that the steps of two stand over each other
 STACK = 12  # heights at which offset lines are drawn, so that neighbours can be told apart
@@ -89,6 +88,48 @@ class Plot(QWidget):
         self._sentence.fill()
 
 
+class Pixels(pg.GraphicsObject):
+    """A matrix of small numbers as coloured pixels; a quarter of the cost of pyqtgraph's ImageItem with a table."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._rect = QRectF()
+        self._pixels: Colors = np.full((1, 1), 0xFFFFFFFF, dtype=np.uint32)
+
+    def show_numbers(self, numbers: npt.NDArray[Any], colors: Colors, rect: QRectF) -> None:
+        """Fill `rect` with the colour of each number, the first row at its top (least y)."""
+        if rect != self._rect:
+            self.prepareGeometryChange()
+            self._rect = rect
+        self._pixels = np.ascontiguousarray(colors[numbers])
+        self.update()
+
+    def boundingRect(self) -> QRectF:  # noqa: D102 (Qt's)
+        return self._rect
+
+    def paint(self, painter: Any, *_: Any) -> None:  # noqa: D102 (Qt's)
+        height, width = self._pixels.shape
+        painter.drawImage(self._rect, QImage(self._pixels.data, width, height, 4 * width, QImage.Format_RGB32))
+
+
+class Curve(pg.PlotCurveItem):
+    """A curve over axes that are set: it need not look for its own bounds, which costs more than to draw it."""
+
+    def show_values(self, x: npt.NDArray[np.float64], y: npt.NDArray[np.floating[Any]]) -> None:
+        """Draw a line with gaps where y is NaN."""
+        there = np.flatnonzero(np.isfinite(y))
+        part = slice(there[0], there[-1] + 1) if len(there) else slice(0)
+        whole = len(there) == len(y[part])
+        self.setData(x[part], y[part], connect='all' if whole else 'finite', skipFiniteCheck=whole)
+
+    def boundingRect(self) -> QRectF:  # noqa: D102 (Qt's)
+        view = self.getViewBox()
+        return QRectF() if view is None else view.viewRect()
+
+    def dataBounds(self, ax: int, frac: float = 1.0, orthoRange: Any = None) -> tuple[None, None]:  # noqa: D102 (pyqtgraph's)
+        return None, None
+
+
 class Sentence(QLabel):
     """A sentence that covers its parent."""
 
@@ -120,14 +161,14 @@ class HeatMapPlot(Plot):
 
     def __init__(self) -> None:
         super().__init__('steps before now (grey: memory reset or gap)', '')
-        self._image, self._lines = pg.ImageItem(), pg.PlotCurveItem(pen=pg.mkPen(GREY), connect='pairs')
+        self._image, self._lines = Pixels(), Curve(pen=pg.mkPen(GREY), connect='pairs')
         self._marker = pg.InfiniteLine(angle=0, pen=pg.mkPen('k', style=Qt.DashLine))
         for item in (self._image, self._lines, self._marker):
             self.axes.addItem(item)
         self.axes.invertY(True)
         self._view: HeatMap | None = None
         self._groups: Any = None
-        self._lut: Lut = np.empty((0, 3), dtype=np.uint8)
+        self._colors = _table([])
         self.selected = 0
         self.axes.scene().sigMouseClicked.connect(self._on_click)
 
@@ -139,8 +180,7 @@ class HeatMapPlot(Plot):
         if groups != self._groups:
             self._groups = groups
             self._arrange(view, rows, window)
-        self._image.setImage(view.pixels, lut=self._lut, autoLevels=False)
-        self._image.setRect(QRectF(-window, 0, window, rows))
+        self._image.show_numbers(view.pixels, self._colors, QRectF(-window, 0, window, rows))
         self._lines.setData(*_verticals(view.breaks - window, rows))
         at = np.flatnonzero(view.channels == self.selected)
         self._marker.setVisible(len(at) > 0)
@@ -149,8 +189,7 @@ class HeatMapPlot(Plot):
 
     def _arrange(self, view: HeatMap, rows: int, window: int) -> None:
         """What changes rarely: range, names of the groups, colours."""
-        self._lut = np.full((256, 3), 255, dtype=np.uint8)
-        self._lut[1 : view.actions + 1] = [rgb(action_color(each)) for each in range(view.actions)]
+        self._colors = _table([rgb(action_color(each)) for each in range(view.actions)])
         self.reach(-window, 0, 0, rows)
         ticks, legend = [], []
         for action in range(view.actions):
@@ -178,12 +217,12 @@ class ChannelPlot(Plot):
     """Figure 5, live."""
 
     def __init__(self) -> None:
-        super().__init__('steps before now (grey: memory reset or gap)', 'gate; contribution / its highest')
+        super().__init__('steps before now (grey: memory reset or gap)', 'gate; contribution, scaled')
         self._bars = pg.BarGraphItem(x0=[], x1=[], y0=0, y1=[], brush=_pale(SALIENT_RED), pen=None)
-        self._breaks = pg.PlotCurveItem(pen=pg.mkPen(GREY), connect='pairs')
-        self._offsets = pg.PlotCurveItem(pen=pg.mkPen(OFFSET_GREEN, width=2), connect='pairs')
-        self._share = pg.PlotCurveItem(pen=pg.mkPen('k', style=Qt.DotLine), connect='finite')
-        self._gates = {gate: pg.PlotCurveItem(connect='finite') for gate in GATE_NAMES}
+        self._breaks = Curve(pen=pg.mkPen(GREY), connect='pairs')
+        self._offsets = Curve(pen=pg.mkPen(OFFSET_GREEN, width=2), connect='pairs')
+        self._share = Curve(pen=pg.mkPen('k'))
+        self._gates = {gate: Curve() for gate in GATE_NAMES}
         self._thick = -1
         self._theta_g = pg.InfiniteLine(angle=0, pen=pg.mkPen(GREY, style=Qt.DashLine))
         for item in (self._bars, self._breaks, self._theta_g, *self._gates.values(), self._share, self._offsets):
@@ -203,18 +242,22 @@ class ChannelPlot(Plot):
             self._thick = self.gate
             for gate, curve in self._gates.items():
                 chosen = gate == self.gate
-                curve.setPen(pg.mkPen(GATE_BLUE, width=2) if chosen else pg.mkPen(GREY, style=DASHES[gate]))
+                curve.setPen(pg.mkPen(GATE_BLUE, width=2) if chosen else pg.mkPen(GREYS[gate]))
         for gate, curve in self._gates.items():
-            curve.setData(x, view.gates[:, gate])
-        highest = float(np.nanmax(view.share, initial=0.0)) or 1.0
-        self._share.setData(x, view.share / highest)
+            curve.show_values(x, view.gates[:, gate])
+        scale = _round_up(float(np.nanmax(view.share, initial=0.0)) or 1.0)
+        self._share.show_values(x, view.share / scale)
         self._draw_offsets(view, window)
-        others = ', '.join(f'{name} {STROKES[gate]}' for gate, name in GATE_NAMES.items() if gate != self.gate)
+        others = ' &nbsp; '.join(
+            f'<span style="color:{GREYS[gate]}">&#9473;</span> {name}'
+            for gate, name in GATE_NAMES.items()
+            if gate != self.gate
+        )
         never = ', <b>never salient in this window</b>' * (not view.salient.any())
         self.name(
             f'<b>Channel {self.which}</b>{never}: '
             f'<span style="color:{GATE_BLUE}"><b>&#9473;</b> {GATE_NAMES[self.gate]} gate</span> &nbsp; '
-            f'<span style="color:{GREY}">{others}</span> &nbsp; &#183;&#183;&#183; contribution / {highest:.2g} &nbsp; '
+            f'{others} &nbsp; &#9473; contribution / {scale:.1g} &nbsp; '
             f'<span style="background-color:rgb{_pale(SALIENT_RED)}">&nbsp;salient&nbsp;</span> &nbsp; '
             f'<span style="color:{OFFSET_GREEN}"><b>&#9473;</b> offset</span>'
         )
@@ -257,10 +300,9 @@ class HistogramPlot(Plot):
 
     def __init__(self) -> None:
         super().__init__('ball to maze centre, mm', 'offset, steps')
-        self._image = pg.ImageItem()
+        self._image = Pixels()
         self.axes.addItem(self._image)
-        colors = pg.colormap.get('viridis').getLookupTable(0.0, 1.0, 255)[::-1, :3]
-        self._image.setLookupTable(np.concatenate([[(255, 255, 255)], colors]).astype(np.uint8))
+        self._colors = _table(pg.colormap.get('viridis').getLookupTable(0.0, 1.0, 255)[::-1, :3].tolist())
         self.gate = OUTPUT
 
     def draw(self, view: Histogram) -> None:
@@ -268,8 +310,8 @@ class HistogramPlot(Plot):
         offsets, bins = view.counts.shape
         most = int(view.counts.max())
         shade = np.rint(255 * (1 + np.log(np.maximum(view.counts, 1))) / (1 + np.log(most)))
-        self._image.setImage(np.where(view.counts > 0, shade, 0).astype(np.uint8), autoLevels=False)
-        self._image.setRect(QRectF(0, -0.5, BIN_MM * bins, offsets))
+        rect = QRectF(0, -0.5, BIN_MM * bins, offsets)
+        self._image.show_numbers(np.where(view.counts > 0, shade, 0).astype(np.uint8), self._colors, rect)
         self.reach(0, BIN_MM * bins, -0.5, offsets - 0.5)
         beyond = ' &nbsp; <b>the last bin holds all beyond</b>' if bins > FAR_BIN or offsets > LONG else ''
         self.name(
@@ -312,7 +354,7 @@ class PictureView(QWidget):
         scale = min(self.width() / width, self.height() / height)
         left, top = (self.width() - scale * width) / 2, (self.height() - scale * height) / 2
         painter = QPainter(self)
-        shown = QImage(image.data, width, height, 3 * width, QImage.Format_RGB888)
+        shown = QImage(image.data, width, height, 3 * width, QImage.Format_RGB888).convertToFormat(QImage.Format_RGB32)
         painter.drawImage(QRectF(left, top, scale * width, scale * height), shown)
         if self._view.ball_px is not None:
             x, y = (scale * (at + 0.5) for at in self._view.ball_px)
@@ -323,9 +365,22 @@ class PictureView(QWidget):
         painter.end()
 
 
+def _round_up(value: float) -> float:
+    """1, 2 or 5 times a power of ten: a scale that stays the same for a while."""
+    size = 10 ** np.floor(np.log10(value))
+    return float(next(size * factor for factor in (1, 2, 5, 10) if value <= size * factor * (1 + 1e-9)))
+
+
 def _verticals(at: npt.NDArray[np.int64], high: float) -> tuple[Any, Any]:
     """Points of a vertical line at each place, for `connect='pairs'`."""
     return np.repeat(at, 2).astype(float), np.tile([0.0, high], len(at))
+
+
+def _table(colors: list[tuple[int, int, int]]) -> Colors:
+    """White for 0, these for 1 and up."""
+    table: Colors = np.full(256, 0xFFFFFFFF, dtype=np.uint32)
+    table[1 : len(colors) + 1] = [0xFF000000 | red << 16 | green << 8 | blue for red, green, blue in colors]
+    return table
 
 
 def _pale(color: str) -> tuple[int, int, int]:
