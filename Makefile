@@ -29,12 +29,13 @@ lint: $(READY) ## ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(READY) ## speed, memory and latency, each beside its floor or limit; 15 minutes, 15 GB of temporary files
+bench: $(READY) ## speed, memory and latency, each beside its floor or limit; 25 minutes, 15 GB of temporary files
 	$(BIN)/python bench/policy.py
 	$(BIN)/python bench/simulator.py
 	$(BIN)/python bench/introspection.py
 	$(BIN)/python bench/report.py
-	$(BIN)/python bench/loop.py
+	$(BIN)/python bench/panel.py
+	$(BIN)/python bench/loop.py --look
 
 results: $(READY) ## the paper's experiments, then docs/results.md; goes on where it was, hours on two cores (JOBS=)
 	$(BIN)/maze-policy transfer --out runs/transfer

@@ -7,6 +7,8 @@ and noise; the arm's controller is `test/stand_in_robot.py`. All numbers are rea
 
 The stamp of such a camera is when FFmpeg has read and decoded the picture; how long that takes stands on a line of its
 own. (The stamp of a V4L2 camera is the driver's, from before.)
+
+With `--look` the panel and a listener to all live figures come and go every half minute: what does looking cost?
 """
 
 from __future__ import annotations
@@ -41,6 +43,8 @@ sys.path.append(str(TESTS))
 from mjpeg import MjpegServer  # noqa: E402
 
 RATE_HZ, FILM_S, LIMIT_MS = 30.0, 8.0, 20.0
+COST_MS = 2.0  # that looking may add at p99
+SETTLE_S, LOOK_S = 12.0, 30.0  # what a start or an end takes, and how long is measured then
 BYTES_PER_FRAME = 1_000_000  # of the bag, at most
 DOMAIN_ID = 101  # demo and tests take 1 to 100
 NODES = {  # in the order of their start; they end in the other
@@ -74,6 +78,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--minutes', type=float, default=10.0, help='of recording (default: %(default)s)')
     parser.add_argument('--checkpoint', default='robust_finetuned', help='policy (default: %(default)s)')
+    parser.add_argument('--look', action='store_true', help='compare with and without panel and live figures')
     options = parser.parse_args()
     frames = round(options.minutes * 60 * RATE_HZ)
     with tempfile.TemporaryDirectory() as name:
@@ -81,8 +86,11 @@ def main() -> int:
         free = shutil.disk_usage(folder).free
         if free < frames * BYTES_PER_FRAME:
             raise SystemExit(f'want {frames * BYTES_PER_FRAME / 1e9:.0f} GB in {folder}, got {free / 1e9:.0f} GB')
-        served_ns = run(folder, film(folder), frames, options.checkpoint)
-        return verdict(read(folder / 'bag'), served_ns)
+        looks: list[tuple[int, int, bool]] | None = [] if options.look else None
+        served_ns = run(folder, film(folder), frames, options.checkpoint, looks)
+        bag = read(folder / 'bag')
+        code = verdict(bag, served_ns)
+        return code if looks is None else max(code, cost_of_looking(bag, looks))
 
 
 def film(folder: Path) -> list[bytes]:
@@ -105,8 +113,11 @@ def film(folder: Path) -> list[bytes]:
     return jpegs
 
 
-def run(folder: Path, jpegs: list[bytes], frames: int, checkpoint: str) -> Any:
-    """Show the film until so many frames were answered; when each picture was served, ns."""
+def run(folder: Path, jpegs: list[bytes], frames: int, checkpoint: str, looks: list[Any] | None) -> Any:
+    """Show the film until so many frames were answered; when each picture was served, ns.
+
+    `looks` is filled with (since, until, whether somebody looked), ns; with None nobody does.
+    """
     os.environ |= environment(DOMAIN_ID, folder)
     server, over, served_ns = MjpegServer(), threading.Event(), []
 
@@ -119,8 +130,11 @@ def run(folder: Path, jpegs: list[bytes], frames: int, checkpoint: str) -> Any:
             served_ns.append(time.time_ns())
             server.show_jpeg(jpegs[index % len(jpegs)])
 
-    thread = threading.Thread(target=show)
-    thread.start()
+    threads = [threading.Thread(target=show)]
+    if looks is not None:
+        threads.append(threading.Thread(target=come_and_go, args=(looks, over)))
+    for thread in threads:
+        thread.start()
     children = start(folder, server.url, checkpoint)
     try:
         count_answers(frames, children)
@@ -131,9 +145,46 @@ def run(folder: Path, jpegs: list[bytes], frames: int, checkpoint: str) -> Any:
         for child in children.values():
             child.clear_away()
         over.set()
-        thread.join()
+        for thread in threads:
+            thread.join()
         server.close()
     return np.array(served_ns)
+
+
+def come_and_go(looks: list[Any], over: threading.Event) -> None:
+    """Start and end who looks; what a start itself takes is left out, as is what follows an end."""
+    command = [sys.executable, str(Path(__file__).parent / 'panel.py'), '--watch']
+    over.wait(SETTLE_S)
+    while not over.is_set():
+        for somebody in (False, True):
+            watcher = Child('panel', command, dict(os.environ)) if somebody else None
+            over.wait(SETTLE_S)
+            since_ns = time.time_ns()
+            over.wait(LOOK_S)
+            if watcher and watcher.poll() is not None:
+                print('the panel ended', file=sys.stderr)
+                return
+            if not over.is_set():
+                looks.append((since_ns, time.time_ns(), somebody))
+            if watcher:
+                watcher.clear_away()
+
+
+def cost_of_looking(bag: Bag, looks: list[tuple[int, int, bool]]) -> int:
+    """Print how the latency changes when somebody looks; the exit code."""
+    tilt = bag.times_ns[topics.TILT_COMMAND.name]
+    latency_ms = {False: np.empty(0), True: np.empty(0)}
+    for since_ns, until_ns, somebody in looks:
+        part = tilt[(tilt[:, 0] >= since_ns) & (tilt[:, 0] < until_ns)]
+        latency_ms[somebody] = np.append(latency_ms[somebody], (part[:, 1] - part[:, 0]) / 1e6)
+    if not (latency_ms[False].size and latency_ms[True].size):
+        print(f'want at least {2 * (SETTLE_S + LOOK_S) / 60:.1f} minutes with a panel, got too few to compare')
+        return 1
+    for somebody, values in latency_ms.items():
+        print(line(f'{"panel and live figures" if somebody else "nobody looks":24} ({len(values)} frames)', values))
+    cost_ms = np.percentile(latency_ms[True], 99) - np.percentile(latency_ms[False], 99)
+    print(f'cost of looking: {cost_ms:+.1f} ms at p99 (limit {COST_MS:g} ms)')
+    return 0 if cost_ms <= COST_MS else 1
 
 
 def start(folder: Path, url: str, checkpoint: str) -> dict[str, Child]:

@@ -73,7 +73,8 @@ def test_setup_asks_for_nothing_that_nothing_imports():
     requirements = declared()
     for extra in ('', 'policy', 'train', 'ros'):
         for distribution in requirements[extra]:
-            if distribution in ('setuptools', 'ros-rmw-fastrtps-cpp', 'pyarrow'):  # pyarrow: pandas' Parquet engine
+            # pyarrow: pandas' Parquet engine; PyQt5: what python_qt_binding and pyqtgraph bind to
+            if distribution in ('setuptools', 'ros-rmw-fastrtps-cpp', 'pyarrow', 'PyQt5'):
                 continue
             assert known[distribution] in imported, f'{distribution} is asked for and not used'
 

@@ -115,7 +115,7 @@ class Pixels(pg.GraphicsObject):
 class Curve(pg.PlotCurveItem):
     """A curve over axes that are set: it need not look for its own bounds, which costs more than to draw it."""
 
-    def show_values(self, x: npt.NDArray[np.float64], y: npt.NDArray[np.floating[Any]]) -> None:
+    def show_values(self, x: npt.NDArray[np.floating[Any]], y: npt.NDArray[np.floating[Any]]) -> None:
         """Draw a line with gaps where y is NaN."""
         there = np.flatnonzero(np.isfinite(y))
         part = slice(there[0], there[-1] + 1) if len(there) else slice(0)
