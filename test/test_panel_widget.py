@@ -1,0 +1,154 @@
+"""The panel's widget in an offscreen Qt, with a model filled by hand."""
+
+import os
+import time
+
+os.environ.setdefault('QT_QPA_PLATFORM', 'offscreen')
+
+import numpy as np
+import pytest
+from made import made_recording
+from python_qt_binding.QtWidgets import QApplication
+
+from maze_introspection.config import IntrospectionConfig
+from maze_introspection.introspection import Introspection
+from maze_introspection.panel.model import PanelModel
+from maze_introspection.panel.widget import PanelWidget
+from maze_policy import topics
+from maze_policy.policy import OUTPUT
+
+FRAME_S, SHARE = 1 / 30, 0.25  # of one core
+
+
+@pytest.fixture(scope='module')
+def application():
+    return QApplication.instance() or QApplication([])
+
+
+class Player:
+    """Tells a model what the nodes would, step by step, from a recording that begins anew at its end."""
+
+    def __init__(self, model, channels, steps=300):
+        self.model, self.recording, self._t = model, made_recording(steps, channels=channels), 0
+        self._looking = Introspection(IntrospectionConfig())
+        self._looking.set_readout(self.recording.readout)
+        self._image = np.random.default_rng(0).integers(0, 255, (480, 640, 3), np.uint8)
+        model.project = lambda ball_m, shape: (320 + 2400 * ball_m[0], 240 - 2400 * ball_m[1])
+
+    def step(self):
+        recording, t = self.recording, self._t % self.recording.steps
+        stamp, self._t = int(recording.stamp_ns[0]) + 33_333_333 * self._t, self._t + 1
+        parts = recording.gates[t], recording.hidden[t], recording.cell[t], recording.scores[t]
+        insight = self._looking.step(*parts)
+        matrices = {
+            topics.LSTM_GATES: parts[0],
+            topics.LSTM_STATE: np.stack(parts[1:3]),
+            topics.ACTION_SCORES: parts[3][None],
+            topics.CONTRIBUTION: insight.share[None],
+            topics.SALIENT: insight.salient,
+        }
+        for topic, matrix in matrices.items():
+            self.model.add(topic, stamp, matrix)
+            self.model.hear(topic)
+        rows = [(row['gate'], row['channel'], row['offset'], 0, 0.05, row['censored']) for row in insight.offsets]
+        if rows:
+            self.model.add(topics.PRECEDING_OFFSET, stamp, np.array(rows, np.float32))
+        self.model.add_picture(stamp, self._image)
+        self.model.add_ball(stamp, recording.ball_m[t])
+
+
+@pytest.fixture
+def panel(application):
+    made = []
+
+    def make(channels=16, steps=300):
+        widget = PanelWidget(PanelModel())
+        made.append(widget)
+        widget._timer.stop()  # drawn when the test wants it
+        widget.resize(1280, 740)
+        widget.show()
+        player = Player(widget.model, channels)
+        for _ in range(steps):
+            player.step()
+        widget.select(int(player.recording.hidden.mean(axis=0).argmax()))
+        widget._draw(True)
+        application.processEvents()
+        return widget, player
+
+    yield make
+    for widget in made:
+        widget.close()
+        widget.deleteLater()
+
+
+def test_256_channels_at_30_hz_take_a_part_of_a_quarter_of_a_core(panel, application):
+    """The short form of bench/panel.py: drawing and taking messages, without DDS; the best of five seconds."""
+    widget, player = panel(channels=256)
+    used_s = []
+    for _ in range(5):
+        began_s = time.process_time()
+        for _ in range(30):
+            player.step()
+            widget.refresh()
+            application.processEvents()
+        used_s.append((time.process_time() - began_s) / 30)
+    assert min(used_s) < SHARE * FRAME_S, f'{1000 * min(used_s):.1f} ms of {1000 * SHARE * FRAME_S:.1f} ms'
+
+
+def test_nothing_grows_while_it_draws(panel, application):
+    import gc
+
+    widget, player = panel()
+    counts = []
+    for _ in range(3):
+        for _ in range(60):
+            player.step()
+            widget.refresh()
+            application.processEvents()
+        gc.collect()
+        counts.append(len(gc.get_objects()))
+    assert counts[2] - counts[1] < 100
+
+
+def test_1024_channels_are_drawn(panel):
+    widget, _ = panel(channels=1024, steps=60)
+    assert not widget.heat_map.sentence
+    assert not widget.channel.sentence
+    assert '<b>' in widget.heat_map._caption.text()
+
+
+def test_a_channel_that_was_never_salient_is_said_to_be(panel):
+    widget, _ = panel(steps=60)
+    salient = set(widget.model.heat_map(60).channels.tolist())
+    widget.select(next(channel for channel in range(16) if channel not in salient))
+    assert 'never salient in this window' in widget.channel._caption.text()
+    assert not widget.heat_map._marker.isVisible()
+    widget.select(min(salient))
+    assert widget.heat_map._marker.isVisible()
+
+
+def test_a_click_tells_the_channel_of_its_row_and_none_beside_the_rows(panel):
+    widget, _ = panel(steps=60)
+    channels = widget.model.heat_map(60).channels.tolist()
+    assert [widget.heat_map.channel_at(row + 0.5) for row in range(len(channels))] == channels
+    assert widget.heat_map.channel_at(-0.1) is None
+    assert widget.heat_map.channel_at(len(channels)) is None
+
+
+@pytest.mark.parametrize('gate', ['input', 'forget', 'output'])
+def test_each_gate_has_its_offsets_and_its_histogram(panel, gate):
+    widget, _ = panel()
+    widget.gate.setCurrentText(gate)
+    assert f'{gate} gate' in widget.channel._caption.text()
+    assert f'offsets of the {gate} gate' in widget.histogram._caption.text() or gate in widget.histogram.sentence
+
+
+def test_what_is_drawn_is_what_the_model_says(panel):
+    widget, player = panel()
+    which = widget.which.value()
+    view = widget.model.channel(which, OUTPUT, 300)
+    x, y = widget.channel._gates[OUTPUT].getData()
+    np.testing.assert_array_equal(y, player.recording.gates[:, OUTPUT, which])
+    assert (x[0], x[-1]) == (-299.5, -0.5)
+    begins = widget.channel._offsets.getData()[0][::2]
+    assert (begins + 299.5).tolist() == view.offsets['t0'].tolist()
