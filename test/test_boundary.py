@@ -12,7 +12,7 @@ ROS = {'rclpy', 'cv_bridge', 'rcl_interfaces', 'launch', 'launch_ros', 'rqt_gui_
 ROS |= {'sensor_msgs', 'std_msgs', 'std_srvs', 'geometry_msgs', 'diagnostic_msgs', 'builtin_interfaces'}
 ROS |= {'trajectory_msgs', 'lifecycle_msgs'}
 QT = {'python_qt_binding', 'pyqtgraph', 'PyQt5'}
-QT_OK = ('rqt_panel', 'plots', 'widget')
+QT_OK = ('rqt_panel', 'axes', 'plots', 'widget')
 TORCH_OK = {'network', 'checkpoint', 'resume', 'train', 'ppo', 'rl', 'evaluate'}
 CORE = ('contribution', 'offset', 'recurrence', 'introspection', 'recording', 'config', 'join')
 

@@ -1,1 +1,1 @@
-"""The rqt panel without ROS: what it shows (`steps`, `model`) and how (`plots`, `widget`); `rqt_panel` feeds it."""
+"""The rqt panel without ROS: what it shows (`steps`, `model`, `view`) and how (`axes`, `plots`, `widget`)."""

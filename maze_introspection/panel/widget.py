@@ -22,8 +22,9 @@ from python_qt_binding.QtWidgets import (
 )
 
 from maze_introspection.config import IntrospectionConfig
+from maze_introspection.panel.axes import PictureView
 from maze_introspection.panel.model import PanelModel
-from maze_introspection.panel.plots import ChannelPlot, HeatMapPlot, HistogramPlot, PictureView, ScoresPlot
+from maze_introspection.panel.plots import ChannelPlot, HeatMapPlot, HistogramPlot, ScoresPlot
 from maze_introspection.panel.steps import CAPACITY
 from maze_policy import topics
 from maze_policy.parameters import fields_of
