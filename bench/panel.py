@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from tqdm import tqdm
@@ -25,11 +25,12 @@ from maze_introspection.config import IntrospectionConfig
 from maze_introspection.introspection import Introspection
 from maze_introspection.recording import Recording
 from maze_policy import topics
+from maze_policy.share import share_path
 from maze_policy.topics import NAMESPACE, PICTURES
 
 RATE_HZ = 30.0
 LIMIT_CORES, LIMIT_GROWTH_MB = 0.25, 5.0
-WARM_UP_S = 20.0
+WARM_UP_S = 75.0  # until every step that is kept was written once
 DOMAIN_ID = '98'
 
 
@@ -42,8 +43,9 @@ def main() -> int:
     parser.add_argument('--feed', action='store_true', help=argparse.SUPPRESS)
     options = parser.parse_args()
     os.environ |= {'QT_QPA_PLATFORM': 'offscreen', 'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST'}
+    os.environ.setdefault('FASTDDS_DEFAULT_PROFILES_FILE', str(share_path('config/fastdds.xml')))
     if options.feed:
-        return feed(options.channels)
+        feed(options.channels)
     if options.watch:
         return watch()
     os.environ['ROS_DOMAIN_ID'] = DOMAIN_ID
@@ -51,7 +53,7 @@ def main() -> int:
     try:
         return measure(options.minutes * 60, options.channels)
     finally:
-        feeder.send_signal(signal.SIGINT)
+        feeder.terminate()  # a job in the background would ignore SIGINT
         feeder.wait()
 
 
@@ -149,14 +151,16 @@ def resident_mb() -> float:
     return int(Path('/proc/self/statm').read_text().split()[1]) * os.sysconf('SC_PAGE_SIZE') / 1e6
 
 
-def feed(channels: int) -> int:
+def feed(channels: int) -> NoReturn:
     """Say 30 times a second what all nodes would say, until a signal comes."""
     import rclpy
+    from rclpy.signals import SignalHandlerOptions
 
     from maze_policy import messages
     from maze_policy.qos import qos
 
-    rclpy.init()
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     node = rclpy.create_node('feeder', namespace=NAMESPACE)
     spoken = (topics.CAMERA_IMAGE, topics.BALL, topics.LSTM_GATES, topics.LSTM_STATE, topics.ACTION_SCORES)
     spoken += (topics.CONTRIBUTION, topics.SALIENT, topics.PRECEDING_OFFSET)
@@ -168,18 +172,15 @@ def feed(channels: int) -> int:
     looking.set_readout(recording.readout)
     picture = np.random.default_rng(0).integers(0, 255, (480, 640, 3), dtype=np.uint8)
     due_s, step = time.monotonic(), 0
-    try:
-        while True:
-            header = messages.header_at(time.time_ns(), 'camera')
-            for topic, matrix in said(recording, looking, step % recording.steps).items():
-                if len(matrix):
-                    say[topic](messages.matrix_message(header, matrix))
-            say[topics.BALL](messages.ball_message(header, recording.ball_m[step % recording.steps]))
-            say[topics.CAMERA_IMAGE](messages.picture_message(header, picture))
-            step, due_s = step + 1, due_s + 1 / RATE_HZ
-            time.sleep(max(due_s - time.monotonic(), 0))
-    except KeyboardInterrupt:
-        return 0
+    while True:
+        header = messages.header_at(time.time_ns(), 'camera')
+        for topic, matrix in said(recording, looking, step % recording.steps).items():
+            if len(matrix):
+                say[topic](messages.matrix_message(header, matrix))
+        say[topics.BALL](messages.ball_message(header, recording.ball_m[step % recording.steps]))
+        say[topics.CAMERA_IMAGE](messages.picture_message(header, picture))
+        step, due_s = step + 1, due_s + 1 / RATE_HZ
+        time.sleep(max(due_s - time.monotonic(), 0))
 
 
 def said(recording: Recording, looking: Introspection, t: int) -> dict[topics.Topic, Any]:
