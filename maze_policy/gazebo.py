@@ -58,7 +58,7 @@ def nodes(flavour: str, camera: CameraConfig, maze_file: Path | str | None = Non
     again = ['python3', '-m', 'maze_policy.cli', *(['--maze', str(Path(maze_file).resolve())] if maze_file else [])]
     said = {
         'policy': {'checkpoint': 'robust'},
-        'arm': {'interface': 'joints', 'joint_states_topic': BOARD_TRUTH.name},
+        'arm': {'interface': 'joints'},
         'trial': {'reset_command': [*again, 'gazebo-reset', '--flavour', flavour]},
     }
     content: dict[str, Any] = {'/**': {'ros__parameters': {'board': board.as_dict()}}}
@@ -77,6 +77,8 @@ def bridge(flavour: str) -> str:
             'ros_type_name': topic.type,
             'gz_type_name': f'{FLAVOURS[flavour].messages}.{message}',
             'direction': direction,
+            'lazy': topic
+            in (BALL_TRUTH, BOARD_TRUTH),  # said at every step of the physics, and only to be compared with
         }
         for topic, name, message, direction in rows
     ]

@@ -20,9 +20,10 @@ from maze_policy.render import BALL, FLOOR, TABLE, WALL
 from maze_policy.simulator import ROLLING
 from maze_policy.topics import CAMERA_IMAGE, NAMESPACE, Topic
 
-STEP_S = 0.001  # of Gazebo's physics
+# Of the physics; half of it is hardly more exact, and 1,000 ticks of /clock a second keep a node in Python busy.
+STEP_S = 0.002
 # The board is a thing with mass that a spring pulls to the commanded tilt against a damper: so stiff that a ball at the
-# rim bends it by 2 % of an action in Gazebo, so damped that it follows like the simulator's first-order lag.
+# rim bends it by 3 % of an action in Gazebo, so damped that it follows like the simulator's first-order lag.
 BOARD_KG = 1.0
 STIFFNESS_N_M_RAD = 100.0
 LEAST_LAG_S = 0.005  # with less damping the board would swing
