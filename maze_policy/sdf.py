@@ -244,6 +244,13 @@ def _walls(maze: Maze, physics: PhysicsConfig) -> Iterator[str]:
 
 def _camera(maze: Maze, physics: PhysicsConfig, camera: CameraConfig) -> str:
     wide_m = maze.view_m * camera.width_px / camera.height_px
+    focal_px = camera.height_px * camera.distance_m / maze.view_m
+    middle_px = (camera.width_px / 2, camera.height_px / 2)
+    # Said too because Fortress tells some other camera's numbers else.
+    lens, told = (
+        ''.join(f'<{name}>{value:.6g}</{name}>' for name, value in zip(names, (focal_px, focal_px, *middle_px)))
+        for names in (('fx', 'fy', 'cx', 'cy'), ('p_fx', 'p_fy', 'p_cx', 'p_cy'))
+    )
     return f"""    <model name="camera">
       <static>true</static>
       <pose>0 0 {camera.distance_m} 0 {math.pi / 2:.6f} {math.pi / 2:.6f}</pose>
@@ -254,6 +261,7 @@ def _camera(maze: Maze, physics: PhysicsConfig, camera: CameraConfig) -> str:
           <camera>
             <horizontal_fov>{2 * math.atan(wide_m / 2 / camera.distance_m):.6f}</horizontal_fov>
             <image><width>{camera.width_px}</width><height>{camera.height_px}</height><format>R8G8B8</format></image>
+            <lens><intrinsics>{lens}<s>0</s></intrinsics><projection>{told}<tx>0</tx><ty>0</ty></projection></lens>
             <clip><near>{camera.distance_m / 10:.6g}</near><far>{camera.distance_m * 10:.6g}</far></clip>
           </camera>
         </sensor>

@@ -65,7 +65,10 @@ SPEC = {
     'limit': 'lower upper',
     'dynamics': 'damping',
     'sensor': 'topic update_rate camera',
-    'camera': 'horizontal_fov image clip',
+    'camera': 'horizontal_fov image lens clip',
+    'lens': 'intrinsics projection',
+    'intrinsics': 'fx fy cx cy s',
+    'projection': 'p_fx p_fy p_cx p_cy tx ty',
     'image': 'width height format',
     'clip': 'near far',
 }
@@ -201,6 +204,9 @@ def test_camera_sees_the_view_upright(flavour):
     np.testing.assert_allclose(turn @ tip, [[0, -1, 0], [0, 0, 1], [-1, 0, 0]], atol=1e-5)
     half_rad = float(camera.findtext('.//horizontal_fov')) / 2
     assert 2 * 0.8 * math.tan(half_rad) * 240 / 320 == pytest.approx(MAZE.view_m, abs=1e-5)
+    lens = [float(camera.findtext(f'.//intrinsics/{name}')) for name in ('fx', 'fy', 'cx', 'cy')]
+    assert lens == pytest.approx([160 / math.tan(half_rad), 120 / (MAZE.view_m / 2 / 0.8), 160, 120], rel=1e-5)
+    assert lens == [float(camera.findtext(f'.//projection/p_{name}')) for name in ('fx', 'fy', 'cx', 'cy')]
     assert [camera.findtext(f'.//image/{name}') for name in ('width', 'height', 'format')] == ['320', '240', 'R8G8B8']
     assert float(camera.findtext('.//update_rate')) == PHYSICS.rate_hz
 
