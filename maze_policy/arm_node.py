@@ -38,9 +38,9 @@ class ArmNode(CommandedNode):
         self._type = ARM_INTERFACES[config.interface][1]
         self._controllers = {name: self.output(Topic(name, self._type, 1)) for name in config.topics}
         self._motion: Any = None  # None: nothing is commanded
-        self._do: Callable[[float, float], None] = self._seek
+        self._do: Callable[[float], None] = self._seek
         self._why_not = ''  # why the policy may not play, while it may not
-        self._since_s = self._ticked_s = time.monotonic()  # since when it may not
+        self._since_s = self._advanced_s = time.monotonic()  # since when it may not; when the motion last went on
         self._alone_until_s = 0.0  # the controller needs no more commands until then
         self._joints_rad: Any = None  # as told last
         self._told_s = self._fine_s = -np.inf  # when; and when the joints last were where they should be
@@ -51,7 +51,7 @@ class ArmNode(CommandedNode):
         self.start_when_taken(config, self._start)
 
     def _start(self) -> None:
-        self._since_s = self._ticked_s = time.monotonic()
+        self._since_s = time.monotonic()
         self.create_timer(self._period_s, self._tick, clock=self.steady)
 
     def _on_joints(self, message: Any, _: Any) -> None:
@@ -65,15 +65,13 @@ class ArmNode(CommandedNode):
 
     def _tick(self) -> None:
         now_s = time.monotonic()
-        step_s = min(now_s - self._ticked_s, self._period_s)  # after a stall go on, don't catch up
-        self._ticked_s = now_s
         if self._motion and (trouble := self._trouble(now_s)):
             self._give_up(trouble, now_s)
-        self._do(now_s, step_s)
+        self._do(now_s)
         if self._why_not and now_s - self._since_s > self._config.wait_for_s:
             raise TimeoutError(f'after {self._config.wait_for_s:g} s still {self._why_not}')
 
-    def _seek(self, now_s: float, _: float) -> None:
+    def _seek(self, now_s: float) -> None:
         """Wait for a controller that listens and an arm that is near its neutral pose."""
         self._why_not = self._absent(now_s) or self._far_from_neutral()
         if self._why_not:
@@ -91,12 +89,12 @@ class ArmNode(CommandedNode):
         self.get_logger().info(self._why_not)
         self._do = self._approach
 
-    def _approach(self, now_s: float, step_s: float) -> None:
+    def _approach(self, now_s: float) -> None:
         """Bring the joints to the neutral pose; then listen to the policy."""
         if now_s < self._alone_until_s:
             return
         neutral = neutral_rad(self._config)
-        self._advance(neutral, step_s)
+        self._advance(neutral)
         if not self._motion.follower.rests_at(neutral):
             return
         if astray := self._astray():
@@ -110,19 +108,24 @@ class ArmNode(CommandedNode):
             self.listen_to(TiltCommands(self._config.command_timeout_s, self._config.max_age_s))
         self.get_logger().info(f'level; listening to {topics.TILT_COMMAND.name}')
 
-    def _play(self, now_s: float, step_s: float) -> None:
+    def _play(self, now_s: float) -> None:
         """Follow the commands."""
         if self.commands.silent(now_s) and self._target_rad.any():  # silence after level is no news
             why = f'no good tilt command for {self._config.command_timeout_s * 1e3:g} ms: board levelled'
             self.health.fail(why)
             self.get_logger().warning(why, throttle_duration_sec=1.0)
         self._target_rad = self.commands.tilt_rad(now_s)
-        self._advance(self._target_rad, step_s)
+        self._advance(self._target_rad)
 
-    def _advance(self, target_rad: Any, step_s: float) -> None:
+    def _advance(self, target_rad: Any) -> None:
         """One step towards a target, sent."""
-        motion, config = self._motion, self._config
-        motion.follower.step(target_rad, step_s)
+        motion, config, now_s = self._motion, self._config, time.monotonic()
+        passed_s, self._advanced_s = now_s - self._advanced_s, now_s
+        if config.interface == 'joint_trajectory' and passed_s > config.time_from_start_s:
+            # After a stall the controller is past the last trajectory's beginning: go on from where that led it.
+            motion.go_on(passed_s, config.command_timeout_s)
+            passed_s = 0.0
+        motion.follower.step(target_rad, min(passed_s, self._period_s))  # nothing is caught up with
         if config.interface == 'joint_trajectory':
             self._publish_way(motion.ahead(config.time_from_start_s, config.command_timeout_s))
         elif config.interface == 'positions':
@@ -201,13 +204,17 @@ class ArmNode(CommandedNode):
         """Level the board; on the way to the neutral pose stop. Within the limits, so it takes a moment."""
         if not self._motion:
             return
+        if (left_s := self._alone_until_s - time.monotonic()) > 0:
+            # Nobody knows where the joints are, so nothing else can be said that does not make them jump.
+            self.get_logger().warning(f'the controller goes on to the neutral pose, slowly, for {left_s:.1f} s')
+            return
         follower = self._motion.follower
         end_rad = LEVEL if self._do == self._play else follower.stop_rad
-        give_up_s = time.monotonic() + 3.0
-        self._advance(end_rad, self._period_s)
+        give_up_s = time.monotonic() + 1.0 + 2.0 * follower.ahead(0.0, 0.0, end_rad)[-1].after_s
+        self._advance(end_rad)
         while not follower.rests_at(end_rad) and time.monotonic() < give_up_s:
             time.sleep(self._period_s)
-            self._advance(end_rad, self._period_s)
+            self._advance(end_rad)
 
 
 def main() -> int:

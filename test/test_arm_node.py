@@ -15,6 +15,7 @@ from maze_policy.arm_node import ArmNode
 LIMIT, FASTEST, HARDEST = np.radians([5.0, 30.0, 400.0])
 PERIOD_S = 0.01
 PATIENT = {'max_age_s': 10.0, 'command_timeout_s': 10.0}  # a busy machine is no silence
+UNHURRIED = {'time_from_start_s': 1.0}  # nor a stall
 TILT = np.array([0.03, -0.05])
 
 
@@ -143,7 +144,7 @@ def test_without_joint_states_nothing_moves(graph):
 
 def test_the_way_to_the_neutral_pose_is_slow(graph):
     controller, commander = Controller(graph, tells=(0.05, -0.02)), Commander(graph)
-    graph.add(ArmNode, joint_states_topic='/joint_states', approach_deg_s=4.0, **PATIENT)
+    graph.add(ArmNode, joint_states_topic='/joint_states', approach_deg_s=4.0, **PATIENT, **UNHURRIED)
     graph.until(commander.matched)
     path = np.array([joints for _, joints in controller.path])
     np.testing.assert_allclose(path[0], [0.05, -0.02], atol=1e-4)
@@ -160,6 +161,39 @@ def test_where_nobody_tells_the_pose_the_controller_gets_one_long_way(graph):
     began_s = time.monotonic()
     graph.until(commander.matched)
     assert time.monotonic() - began_s > 0.6
+
+
+def test_an_end_on_that_long_way_does_not_hurry_it(graph):
+    """Any trajectory from here would begin in the neutral pose, in 30 ms, wherever the joints are."""
+    controller = Controller(graph)
+    node = graph.add(ArmNode, near_neutral_deg=90.0, approach_deg_s=1.0)
+    graph.until(lambda: controller.messages)
+    node.last_words()
+    graph.spin_for(0.3)
+    assert len(controller.messages) == 1
+
+
+def test_after_a_stall_it_goes_on_from_where_its_last_trajectory_led(graph, play):
+    """The controller has levelled the board meanwhile; to be told of the tilt of before would make it jump."""
+    controller, commander, node = play(**UNHURRIED)
+    graph.until(lambda: commander.keep() or reaches(controller, TILT)())
+    before = len(controller.path)
+    node._advanced_s -= 60.0
+    graph.until(lambda: commander.keep() or reaches(controller, [0.0, 0.0])())
+    graph.until(lambda: commander.keep() or reaches(controller, TILT)())
+    heights = [np.abs(joints).max() for _, joints in controller.path[before:]]
+    level = heights.index(min(heights))
+    assert set(np.round(heights[:level], 9)) <= {0.05}, 'level at once'
+    assert np.diff(heights[level:]).max() <= FASTEST * PERIOD_S * 1.001
+
+
+@pytest.mark.parametrize('interface', ['joint_trajectory', 'joints'])
+def test_even_a_slow_arm_ends_level(graph, play, interface):
+    controller, _, node = play(interface, rate_limit_deg_s=1.0, **UNHURRIED)
+    node._motion.follower.position_rad = np.radians([4.0, 0.0])
+    node.last_words()
+    assert node._motion.follower.rests_at(np.zeros(2))
+    graph.until(reaches(controller, [0.0, 0.0]))
 
 
 def test_silence_levels_the_board_and_says_so(graph, play, capfd):
@@ -214,7 +248,7 @@ def test_a_tilt_beyond_the_limit_ends_at_the_limit(graph, play):
 
 def test_when_the_controller_goes_nothing_is_commanded_and_the_return_is_slow(graph, play):
     controller, commander, node = play(
-        tells=(0.0, 0.0), joint_states_topic='/joint_states', near_neutral_deg=10.0, approach_deg_s=10.0
+        tells=(0.0, 0.0), joint_states_topic='/joint_states', near_neutral_deg=10.0, approach_deg_s=10.0, **UNHURRIED
     )
     graph.until(lambda: commander.keep() or reaches(controller, TILT)())
     controller.close()
@@ -270,7 +304,7 @@ def process(graph, domain):
 @pytest.mark.parametrize('interface', ['joint_trajectory', 'joints'])
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_levels_the_board_within_the_limits_and_ends_with_0(graph, process, number, interface):
-    one, controller, commander = process(interface=interface)
+    one, controller, commander = process('time_from_start_s:=1.0', interface=interface)
     graph.until(lambda: commander.keep() or reaches(controller, TILT)())
     one.send_signal(number)
     graph.until(lambda: one.poll() is not None)
@@ -297,7 +331,7 @@ def test_without_a_controller_it_ends_with_a_sentence_and_has_sent_nothing(graph
 
 def test_a_flood_of_commands_never_exceeds_a_limit(graph, process):
     """1 kHz of random tilts, on the wire: by the positions, by the velocities, and by the time they were sent."""
-    _, controller, commander = process(*(f'{name}:={value}' for name, value in PATIENT.items()))
+    _, controller, commander = process(*(f'{name}:={value}' for name, value in (PATIENT | UNHURRIED).items()))
     rng = np.random.default_rng(5)
     end_s, said = time.monotonic() + 4.0, 0
     began_s = time.monotonic()
