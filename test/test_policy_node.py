@@ -395,3 +395,10 @@ def test_a_board_that_goes_away_levels_and_a_new_episode_begins_when_it_is_back(
     said = len(bench.heard(topics.TILT_COMMAND))
     bench.film(picture, lambda: len(bench.heard(topics.TILT_COMMAND)) > said)
     graph.until(lambda: len(bench.heard(topics.EPISODE)) == 2)
+
+
+def test_the_first_frame_need_not_wait_for_the_top_view_to_be_worked_out(graph, over_the_board, monkeypatch):
+    picture, _, board = over_the_board
+    bench = Camera(graph, board_check_s=0.05, **board_parameters(board))
+    monkeypatch.setattr(type(board), 'camera', property(lambda _: pytest.fail('worked out late')))
+    observe(picture, bench.node._board)
