@@ -15,7 +15,8 @@ from maze_policy.board import board_of
 from maze_policy.config import CameraConfig, PhysicsConfig
 from maze_policy.maze import WALL_HEIGHT_M, Maze, load_maze
 from maze_policy.pinhole import Pinhole
-from maze_policy.sdf import BALL_TRUTH, BOARD_TRUTH, FLAVOURS, TILT, cup_m, gazebo_name, world
+from maze_policy.sdf import BALL_TRUTH, BOARD_TRUTH, TILT, cup_m, gazebo_name, world
+from maze_policy.sdf_parts import FLAVOURS
 from maze_policy.simulator import Simulator
 from maze_policy.topics import CAMERA_IMAGE, CAMERA_INFO, Topic
 

@@ -28,7 +28,8 @@ from maze_policy.mujoco_model import wall_pieces
 from maze_policy.mujoco_simulator import MujocoSimulator
 from maze_policy.node_config import ArmNodeConfig, PolicyNodeConfig, TrialNodeConfig
 from maze_policy.render import BALL, FLOOR, WALL
-from maze_policy.sdf import BALL_TRUTH, BOARD_TRUTH, FLAVOURS, MATTE_GAIN, SHEEN_GAIN, TILT, cup_m, world
+from maze_policy.sdf import BALL_TRUTH, BOARD_TRUTH, TILT, cup_m, world
+from maze_policy.sdf_parts import FLAVOURS, MATTE_GAIN, SHEEN_GAIN
 from maze_policy.share import checkpoint_path, share_path
 from maze_policy.simulator import Simulator, half_gap_rad
 
