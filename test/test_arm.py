@@ -137,6 +137,8 @@ def test_left_alone_it_brakes_and_goes_level_within_the_limits():
             # two ends of braking nearer than LEAST_GAP_S are one
             rounding = 4 * arm.LEAST_GAP_S / (second.after_s - first.after_s)
             assert np.abs(hard).max() <= HARDEST * (1.0001 + rounding), (first, second)
+        if len(way) > 2:
+            assert way[-2].after_s >= 0.13 - LITTLE, 'it waits for a command first'
         assert way[-1].after_s <= 0.13 + 1.5 * LIMIT / FASTEST + FASTEST / HARDEST
 
 

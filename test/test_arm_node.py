@@ -152,6 +152,17 @@ def test_the_way_to_the_neutral_pose_is_slow(graph):
     assert np.abs(np.diff(path, axis=0)).max() <= np.radians(4.0) * PERIOD_S * 1.001
 
 
+def test_an_end_on_the_way_to_the_neutral_pose_brakes_there(graph):
+    controller = Controller(graph, tells=(0.05, -0.02))
+    node = graph.add(ArmNode, joint_states_topic='/joint_states', approach_deg_s=1.0, **UNHURRIED)
+    graph.until(lambda: len(controller.path) > 10)
+    node.last_words()
+    follower = node._motion.follower
+    assert np.abs(follower.rate_rad_s).max() < 1e-6
+    assert 0.03 < follower.position_rad[0] < 0.05
+    assert -0.02 <= follower.position_rad[1] < -0.01
+
+
 def test_where_nobody_tells_the_pose_the_controller_gets_one_long_way(graph):
     controller, commander = Controller(graph), Commander(graph)
     graph.add(ArmNode, near_neutral_deg=1.0, approach_deg_s=2.0)
@@ -216,8 +227,9 @@ def test_a_tilt_that_is_not_finite_levels_the_board_at_once(graph, play, bad):
     commander.say()
     graph.until(reaches(controller, TILT))
     commander.say([bad, 0.0])
+    graph.until(lambda: node.health.refused('tilt command'))
+    assert node.commands.silent(time.monotonic()), 'else the timeout alone levels it'
     graph.until(reaches(controller, [0.0, 0.0]))
-    assert node.health.refused('tilt command')
 
 
 def test_a_stale_tilt_is_refused(graph, play):
@@ -237,6 +249,7 @@ def test_where_nobody_tells_who_sent_a_message_a_second_publisher_levels_the_boa
     graph.until(lambda: node.count_publishers(topics.TILT_COMMAND.name) == 2)
     node._on_tilt(command, {})
     assert node.health.refused('second policy')
+    assert node.commands.silent(time.monotonic()), 'else the timeout alone levels it'
     graph.until(reaches(controller, [0.0, 0.0]))
 
 
@@ -260,6 +273,15 @@ def test_when_the_controller_goes_nothing_is_commanded_and_the_return_is_slow(gr
     np.testing.assert_allclose(path[0], TILT, atol=1e-3)
     assert np.abs(np.diff(path, axis=0)).max() <= np.radians(10.0) * PERIOD_S * 1.001
     graph.until(lambda: commander.keep() or reaches(back, TILT)())
+
+
+def test_when_nobody_tells_the_joints_any_more_nothing_is_commanded(graph, play):
+    controller, _, node = play(tells=(0.0, 0.0), joint_states_topic='/joint_states')
+    controller.told = None
+    graph.until(lambda: 'nobody tells where tilt_x, tilt_y are on /joint_states' in node._why_not)
+    count = node.health.counted('commands')
+    graph.spin_for(0.2)
+    assert node.health.counted('commands') == count
 
 
 def test_an_arm_that_does_not_follow_is_commanded_no_more(graph, play):
