@@ -19,6 +19,7 @@ from maze_policy.topics import Topic
 
 PATIENCE_S = 0.5  # a joint may be off its command for this long
 TOLD_S = 1.0  # joint states older than this are none
+RECENT_S = 0.3  # by those older than this no joint is judged
 
 
 class ArmNode(CommandedNode):
@@ -43,7 +44,7 @@ class ArmNode(CommandedNode):
         self._since_s = self._advanced_s = time.monotonic()  # since when it may not; when the motion last went on
         self._alone_until_s = 0.0  # the controller needs no more commands until then
         self._joints_rad: Any = None  # as told last
-        self._told_s = self._fine_s = -np.inf  # when; and when the joints last were where they should be
+        self._told_s, self._astray_since_s = -np.inf, np.inf  # when; and since when they are not where they should be
         self._target_rad = LEVEL
         if config.joint_states_topic:
             told = Topic(config.joint_states_topic, 'sensor_msgs/msg/JointState', 1)
@@ -65,8 +66,10 @@ class ArmNode(CommandedNode):
 
     def _tick(self) -> None:
         now_s = time.monotonic()
-        if self._motion and (trouble := self._trouble(now_s)):
-            self._give_up(trouble, now_s)
+        if self._motion:
+            self._stop_if_astray(now_s)
+        if self._motion and (absent := self._absent(now_s)):
+            self._give_up(absent, now_s)
         self._do(now_s)
         if self._why_not and now_s - self._since_s > self._config.wait_for_s:
             raise TimeoutError(f'after {self._config.wait_for_s:g} s still {self._why_not}')
@@ -79,7 +82,7 @@ class ArmNode(CommandedNode):
             return
         config, neutral = self._config, neutral_rad(self._config)
         self._motion = approach(config, neutral if self._joints_rad is None else self._joints_rad)
-        self._alone_until_s, self._fine_s = now_s, now_s
+        self._alone_until_s, self._advanced_s, self._astray_since_s = now_s, now_s, np.inf
         if self._joints_rad is None and config.interface == 'joint_trajectory':
             # Where the arm is only its controller knows: one long way, as if it were as far off as it may be.
             way_s = 1.5 * config.near_neutral_deg / config.approach_deg_s
@@ -92,6 +95,7 @@ class ArmNode(CommandedNode):
     def _approach(self, now_s: float) -> None:
         """Bring the joints to the neutral pose; then listen to the policy."""
         if now_s < self._alone_until_s:
+            self._advanced_s = now_s
             return
         neutral = neutral_rad(self._config)
         self._advance(neutral)
@@ -121,11 +125,13 @@ class ArmNode(CommandedNode):
         """One step towards a target, sent."""
         motion, config, now_s = self._motion, self._config, time.monotonic()
         passed_s, self._advanced_s = now_s - self._advanced_s, now_s
-        if config.interface == 'joint_trajectory' and passed_s > config.time_from_start_s:
+        if config.interface != 'joint_trajectory':
+            passed_s = min(passed_s, self._period_s)  # the controller stood still meanwhile: nothing is caught up with
+        elif passed_s > config.time_from_start_s:
             # After a stall the controller is past the last trajectory's beginning: go on from where that led it.
             motion.go_on(passed_s, config.command_timeout_s)
             passed_s = 0.0
-        motion.follower.step(target_rad, min(passed_s, self._period_s))  # nothing is caught up with
+        motion.follower.step(target_rad, passed_s)
         if config.interface == 'joint_trajectory':
             self._publish_way(motion.ahead(config.time_from_start_s, config.command_timeout_s))
         elif config.interface == 'positions':
@@ -142,6 +148,8 @@ class ArmNode(CommandedNode):
     def _absent(self, now_s: float) -> str:
         """Who is not there that must be, in words; empty when all are."""
         for controller in self._controllers.values():
+            if self.count_publishers(controller.topic_name) > 1:
+                return f'somebody else commands the arm too, on {controller.topic_name}: a second arm node?'
             if not controller.get_subscription_count():
                 return (
                     f'nobody listens on {controller.topic_name} ({self._type}): is the controller active '
@@ -179,12 +187,20 @@ class ArmNode(CommandedNode):
         worst = int(np.argmax(off_deg))
         return self._config.joint_names[worst], float(off_deg[worst])
 
-    def _trouble(self, now_s: float) -> str:
-        """Why nothing may be commanded any more, or empty."""
+    def _stop_if_astray(self, now_s: float) -> None:
+        """End where a joint does not follow for a while, and command nothing more: somebody may hold it.
+
+        Raises:
+            OSError: saying which.
+        """
         astray = self._astray()
-        if not astray or now_s < self._alone_until_s:
-            self._fine_s = now_s
-        return self._absent(now_s) or (astray if now_s - self._fine_s > PATIENCE_S else '')
+        if not astray or now_s < self._alone_until_s or now_s - self._told_s > RECENT_S:
+            self._astray_since_s = np.inf
+            return
+        self._astray_since_s = min(self._astray_since_s, now_s)
+        if now_s - self._astray_since_s > PATIENCE_S:
+            self._motion = None
+            raise OSError(f'stopped: {astray} Nothing more is commanded; look at the arm before you start again')
 
     def _give_up(self, why: str, now_s: float) -> None:
         """Command nothing until all is well again; then return slowly."""

@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 from maze_policy import messages, topics
-from maze_policy.ball_tracker import BallTracker, NoBall
+from maze_policy.ball_tracker import BallTracker, NoBall, NoBoard
 from maze_policy.base_node import BaseNode, declare, refuse_unknown_parameters, run
 from maze_policy.board import BoardConfig
 from maze_policy.freshness import Freshness
@@ -45,7 +45,7 @@ class BallTrackerNode(BaseNode):
             ball = self._tracker.find(messages.picture(message, 'rgb8'))
         except NoBall as miss:
             self.health.count('misses')
-            self.refuse('frame without a ball', miss)
+            self.refuse('frame without the board' if isinstance(miss, NoBoard) else 'frame without a ball', miss)
         except ValueError as error:
             self.refuse('malformed frame', error)
             return

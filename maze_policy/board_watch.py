@@ -22,6 +22,14 @@ LATE_S = 5.0  # an answer that takes longer is none
 NOT_YET = 'the board has not been looked for yet'
 
 
+def no_board(share: float) -> str:
+    """What to say and what to do when walls are seen on this share of the lines alone."""
+    return (
+        f'the board is not where it was calibrated: want its walls on {LEAST_SHARE:.0%} of the lines across them, got '
+        f'{share:.0%}. Is it in view, lit and uncovered? If camera or board stand elsewhere now, run {CALIBRATE} again'
+    )
+
+
 class BoardWatch:
     """Is the board in view, and where it was when it was calibrated? A tilt is no reason to object.
 
@@ -48,11 +56,7 @@ class BoardWatch:
         grey = image if image.ndim == 2 else np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
         seen = self._walls.fit(grey, self._camera, LOOSE)
         if seen.share < LEAST_SHARE:
-            return (
-                f'the board is not where it was calibrated: want its walls on {LEAST_SHARE:.0%} of the lines across '
-                f'them, got {seen.share:.0%}. Is it in view, lit and uncovered? If camera or board stand elsewhere '
-                f'now, run {CALIBRATE} again'
-            )
+            return no_board(seen.share)
         tilt_x, tilt_y, turn = seen.motion[:3]
         shift_m = float(np.hypot(*seen.motion[3:5]))
         allowed_m = board.moved_m + board.pivot_m * float(np.hypot(tilt_x, tilt_y))

@@ -62,6 +62,16 @@ def play(graph):
     return make
 
 
+def keeps_to(controller, fastest):
+    """Whether no two commands ask for a faster way than this between the times they were sent at."""
+    sent_s, path = np.array([at_s for at_s, _ in controller.path]), np.array([joints for _, joints in controller.path])
+    within = [
+        np.abs(path[apart:] - path[:-apart]).max(axis=1) <= fastest * (sent_s[apart:] - sent_s[:-apart] + PERIOD_S)
+        for apart in (1, 5, 20)
+    ]
+    return all(each.all() for each in within)
+
+
 def reaches(controller, joints):
     return lambda: bool(controller.path) and np.abs(controller.last - joints).max() < 1e-5
 
@@ -147,9 +157,9 @@ def test_the_way_to_the_neutral_pose_is_slow(graph):
     graph.add(ArmNode, joint_states_topic='/joint_states', approach_deg_s=4.0, **PATIENT, **UNHURRIED)
     graph.until(commander.matched)
     path = np.array([joints for _, joints in controller.path])
-    np.testing.assert_allclose(path[0], [0.05, -0.02], atol=1e-4)
+    np.testing.assert_allclose(path[0], [0.05, -0.02], atol=1e-3)
     np.testing.assert_allclose(path[-1], 0.0, atol=1e-5)
-    assert np.abs(np.diff(path, axis=0)).max() <= np.radians(4.0) * PERIOD_S * 1.001
+    assert keeps_to(controller, np.radians(4.0))
 
 
 def test_an_end_on_the_way_to_the_neutral_pose_brakes_there(graph):
@@ -195,7 +205,8 @@ def test_after_a_stall_it_goes_on_from_where_its_last_trajectory_led(graph, play
     heights = [np.abs(joints).max() for _, joints in controller.path[before:]]
     level = heights.index(min(heights))
     assert set(np.round(heights[:level], 9)) <= {0.05}, 'level at once'
-    assert np.diff(heights[level:]).max() <= FASTEST * PERIOD_S * 1.001
+    del controller.path[: before + level]
+    assert keeps_to(controller, FASTEST)
 
 
 @pytest.mark.parametrize('interface', ['joint_trajectory', 'joints'])
@@ -271,7 +282,7 @@ def test_when_the_controller_goes_nothing_is_commanded_and_the_return_is_slow(gr
     graph.until(lambda: commander.keep([0.0, 0.0]) or reaches(back, [0.0, 0.0])())
     path = np.array([joints for _, joints in back.path])
     np.testing.assert_allclose(path[0], TILT, atol=1e-3)
-    assert np.abs(np.diff(path, axis=0)).max() <= np.radians(10.0) * PERIOD_S * 1.001
+    assert keeps_to(back, np.radians(10.0))
     graph.until(lambda: commander.keep() or reaches(back, TILT)())
 
 
@@ -284,13 +295,27 @@ def test_when_nobody_tells_the_joints_any_more_nothing_is_commanded(graph, play)
     assert node.health.counted('commands') == count
 
 
-def test_an_arm_that_does_not_follow_is_commanded_no_more(graph, play):
-    controller, commander, _ = play(tells=(0.0, 0.0), joint_states_topic='/joint_states', near_neutral_deg=1.0)
+def test_an_arm_that_does_not_follow_is_commanded_no_more_and_the_node_ends(graph, play):
+    controller, commander, node = play(tells=(0.0, 0.0), joint_states_topic='/joint_states', near_neutral_deg=1.0)
     controller._note = lambda at_s, joints: controller.path.append((at_s, np.array(joints)))  # stuck
-    commander.probe.hear(topics.DIAGNOSTICS)
-    told = commander.probe.heard[topics.DIAGNOSTICS]
-    says = 'tilt_x is 5.0 deg from its command, want at most 3: does the controller move it?'
-    graph.until(lambda: commander.keep([LIMIT, 0.0]) or any(says in m.status[0].message for m in told))
+    says = r'stopped: tilt_x is 5\.0 deg from its command, want at most 3: .* look at the arm before you start again'
+    with pytest.raises(OSError, match=says):
+        graph.until(lambda: commander.keep([LIMIT, 0.0]))
+    count = len(controller.path)
+    graph.executor.remove_node(node)
+    node.last_words()
+    graph.spin_for(0.2)
+    assert len(controller.path) == count, 'not even to level: somebody may hold it'
+
+
+def test_two_arm_nodes_do_not_both_move_the_arm(graph, play):
+    play(tells=(0.0, 0.0), joint_states_topic='/joint_states')
+    other = graph.add(ArmNode, joint_states_topic='/joint_states')
+    says = 'somebody else commands the arm too, on /joint_trajectory_controller/joint_trajectory: a second arm node?'
+    graph.until(lambda: other._why_not == says)
+    count = other.health.counted('commands')
+    graph.spin_for(0.2)
+    assert other.health.counted('commands') == count == 0
 
 
 def start(domain, *parameters, module='arm_node'):
@@ -332,8 +357,7 @@ def test_a_signal_levels_the_board_within_the_limits_and_ends_with_0(graph, proc
     graph.until(lambda: one.poll() is not None)
     graph.until(reaches(controller, [0.0, 0.0]))
     assert one.returncode == 0
-    path = np.array([joints for _, joints in controller.path])
-    assert np.abs(np.diff(path, axis=0)).max() <= FASTEST * PERIOD_S * 1.001
+    assert keeps_to(controller, FASTEST)
 
 
 def test_without_a_controller_it_ends_with_a_sentence_and_has_sent_nothing(graph, domain):
@@ -369,13 +393,11 @@ def test_a_flood_of_commands_never_exceeds_a_limit(graph, process):
     path, rates = np.array([joints for _, joints in controller.path]), np.array(controller.rates)
     assert len(path) > 100
     assert np.abs(path).max() <= LIMIT * (1 + 1e-9)
-    assert np.abs(np.diff(path, axis=0)).max() <= FASTEST * PERIOD_S * (1 + 1e-9)
+    assert keeps_to(controller, FASTEST)
     assert np.abs(rates).max() <= FASTEST * (1 + 1e-9)
     assert np.abs(rates).max() > FASTEST * 0.9, 'the flood moves it'
-    assert np.abs(np.diff(rates, axis=0)).max() <= HARDEST * PERIOD_S * (1 + 1e-9)
-    window = 20
-    moved = np.abs(path[window:] - path[:-window]).max(axis=1)
-    assert (moved <= FASTEST * (sent_s[window:] - sent_s[:-window] + PERIOD_S)).all()
+    changed = np.abs(np.diff(rates, axis=0)).max(axis=1)
+    assert (changed <= HARDEST * (np.diff(sent_s) + PERIOD_S)).all()
 
 
 def test_a_second_policy_levels_the_board(graph, process):
