@@ -21,6 +21,8 @@ FORGET_S = 1.0  # without a frame for this long the stamps may start anew
 class BallTrackerNode(BaseNode):
     """Every frame is looked at by itself: a frame without a ball says nothing, and is counted on /diagnostics."""
 
+    niceness = 10
+
     def __init__(self, **kwargs: Any) -> None:
         super().__init__('ball_tracker', **kwargs)
         self._config = config = declare(self, BallTrackerNodeConfig)
