@@ -248,18 +248,20 @@ def verdict(bag: Bag, served_ns: Any) -> int:
     image, tilt = bag.times_ns[topics.CAMERA_IMAGE.name], bag.times_ns[topics.TILT_COMMAND.name]
     answers = tilt[np.isin(tilt[:, 0], image[:, 0])]
     latency_ms = (answers[:, 1] - answers[:, 0]) / 1e6
+    played = image[image[:, 0] >= answers[0, 0]]  # before, the policy was looking for the board
     before = served_ns[np.searchsorted(served_ns, image[:, 0]) - 1]
     print(f'{len(image)} frames of 640 x 480 in {np.ptp(image[:, 0]) / 6e10:.1f} minutes, {os.cpu_count()} cores')
     print(line('picture served to its stamp (read, decoded)', (image[:, 0] - before) / 1e6))
     print(line('stamp to tilt command', latency_ms) + f' (limit {LIMIT_MS:g} ms at p99)')
-    lost = len(image) - len(set(answers[:, 0]))
+    lost = len(played) - len(set(answers[:, 0]))
     print(f'{"topic":32}{"published":>10}{"recorded":>10}')
     for (node, what), published in PUBLISHED.items():
         want = int(bag.told.get(node, {}).get(what, 0))
         for topic in published:
             print(f'{topic.name:32}{want:10}{bag.count[topic.name]:10}')
             lost += abs(want - bag.count[topic.name])
-    print(f'{topics.TILT_COMMAND.name:32}{len(image):10}{len(answers):10}   (one per frame)')
+    once_seen = f'one per frame; {len(image) - len(played)} more came before the board was found'
+    print(f'{topics.TILT_COMMAND.name:32}{len(played):10}{len(answers):10}   ({once_seen})')
     refused = [
         f'{node} {key} {value}'
         for node, values in bag.told.items()

@@ -22,7 +22,7 @@ from launch_ros.actions import Node
 from launch import LaunchDescription
 from maze_policy.config import CameraConfig, PhysicsConfig
 from maze_policy.gazebo import write
-from maze_policy.sdf import FLAVOURS
+from maze_policy.sdf_parts import FLAVOURS
 from maze_policy.share import share_path
 
 YES_NO = ['true', 'false']

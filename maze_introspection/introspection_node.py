@@ -27,6 +27,8 @@ BACKLOG = 1000  # steps that wait for the readout
 class IntrospectionNode(BaseNode):
     """Everything comes from topics, joined by exact stamp; the policy never notices whether anybody looks."""
 
+    niceness = 10
+
     def __init__(self, **kwargs: Any) -> None:
         super().__init__('introspection', **kwargs)
         self._config = declare(self, IntrospectionNodeConfig)

@@ -21,6 +21,7 @@ SLOW_S = 5.0
 class RecorderNode(BaseNode):
     """Write every message to `BAG/metadata.yaml` and `BAG/BAG_0.mcap` without looking into it."""
 
+    niceness = 10
     wants_info = True  # for the time of publication
     quiet_s = 0.6  # the others' last words come after their own queues are drained
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -94,6 +95,15 @@ class Follower:
         duration_s = max(1.5 * distance / self._fastest, float(np.sqrt(6.0 * distance / self._hardest)), LEAST_GAP_S)
         return [*way, Waypoint(way[-1].after_s + duration_s, end_rad, rest)]
 
+    def go_on(self, for_s: float, hold_s: float, end_rad: Array | None = None) -> None:
+        """Be where `ahead` leads within `for_s`, as a controller is that has heard no more meanwhile."""
+        way = self.ahead(0.0, hold_s, end_rad)
+        self.position_rad, self.rate_rad_s = way[-1].position_rad, way[-1].rate_rad_s
+        for first, second in pairwise(way):
+            if for_s < second.after_s:
+                self.position_rad, self.rate_rad_s = _between(first, second, for_s - first.after_s)
+                return
+
 
 class Motion(NamedTuple):
     """A follower and what its axes mean: joints = neutral_rad + per_axis @ axes, shapes (joints,), (joints, n)."""
@@ -115,6 +125,10 @@ class Motion(NamedTuple):
             for time_s, position, rate in self.follower.ahead(after_s, hold_s, self.end_rad)
         ]
 
+    def go_on(self, for_s: float, hold_s: float) -> None:
+        """`Follower.go_on`, to the end of this motion."""
+        self.follower.go_on(for_s, hold_s, self.end_rad)
+
 
 def neutral_rad(config: ArmNodeConfig) -> Array:
     """The joints when the board is level, rad."""
@@ -133,6 +147,15 @@ def tilting(config: ArmNodeConfig) -> Motion:
     limits = np.radians([config.angle_limit_deg, config.rate_limit_deg_s, config.acceleration_limit_deg_s2])
     per_tilt = np.array(config.tilt_to_joints).reshape(-1, 2)
     return Motion(Follower(np.zeros(2), *map(float, limits)), neutral_rad(config), per_tilt, np.zeros(2))
+
+
+def _between(first: Waypoint, second: Waypoint, for_s: float) -> tuple[Array, Array]:
+    """Position and rate on the cubic through two waypoints, `for_s` after the first."""
+    all_s, way = second.after_s - first.after_s, second.position_rad - first.position_rad
+    s, a, b = for_s / all_s, first.rate_rad_s * all_s, second.rate_rad_s * all_s
+    position: Array = first.position_rad + (3 - 2 * s) * s**2 * way + (1 - s) ** 2 * s * a - (1 - s) * s**2 * b
+    rate: Array = (6 * (1 - s) * s * way + (1 - s) * (1 - 3 * s) * a + (3 * s - 2) * s * b) / all_s
+    return position, rate
 
 
 def _spaced(times_s: Array) -> list[float]:

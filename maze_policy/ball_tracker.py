@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from maze_policy.board import BoardConfig
+from maze_policy.board_watch import no_board
 from maze_policy.maze import Maze
 from maze_policy.pinhole import Pinhole
 from maze_policy.simulator import half_gap_rad
@@ -42,6 +43,10 @@ ROUNDS, LONGEST_STEP_M = 8, 2e-3
 
 class NoBall(ValueError):
     """There is no ball in the picture, or no board; says what was seen instead."""
+
+
+class NoBoard(NoBall):
+    """There is no board where it was calibrated; says what to do."""
 
 
 @dataclass(frozen=True)
@@ -106,9 +111,7 @@ class BallTracker:
         grey = image if image.ndim == 2 else np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
         board = self._walls.fit(grey, self._camera, TILTING, rounds=2)
         if board.share < LEAST_SHARE:
-            raise NoBall(
-                f'no board: want its walls on {LEAST_SHARE:.0%} of the lines across them, got {board.share:.0%}'
-            )
+            raise NoBoard(no_board(board.share))
         brighter = self._sums(self._relative(self._from_above(grey, board.camera)))
         brighter = np.where(self._possible, brighter / np.maximum(self._seen, 1), -1.0)
         best = np.unravel_index(int(brighter.argmax()), brighter.shape)

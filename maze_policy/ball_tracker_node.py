@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 from maze_policy import messages, topics
-from maze_policy.ball_tracker import BallTracker, NoBall
+from maze_policy.ball_tracker import BallTracker, NoBall, NoBoard
 from maze_policy.base_node import BaseNode, declare, refuse_unknown_parameters, run
 from maze_policy.board import BoardConfig
 from maze_policy.freshness import Freshness
@@ -20,6 +20,8 @@ FORGET_S = 1.0  # without a frame for this long the stamps may start anew
 
 class BallTrackerNode(BaseNode):
     """Every frame is looked at by itself: a frame without a ball says nothing, and is counted on /diagnostics."""
+
+    niceness = 10
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__('ball_tracker', **kwargs)
@@ -45,7 +47,7 @@ class BallTrackerNode(BaseNode):
             ball = self._tracker.find(messages.picture(message, 'rgb8'))
         except NoBall as miss:
             self.health.count('misses')
-            self.refuse('frame without a ball', miss)
+            self.refuse('frame without the board' if isinstance(miss, NoBoard) else 'frame without a ball', miss)
         except ValueError as error:
             self.refuse('malformed frame', error)
             return

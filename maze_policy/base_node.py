@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import signal
 import sys
 import time
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import rclpy
@@ -121,6 +124,7 @@ class BaseNode(Node):
 
     drains = True  # on the way out, take what is queued already
     quiet_s = 0.25  # a queue from which nothing came for this long is drained
+    niceness = 0  # what only looks on yields the processor to what acts
     wants_info = False  # callbacks get rclpy's MessageInfo too; the faster EventsExecutor of Kilted cannot pass it
 
     def __init__(self, name: str, **kwargs: Any) -> None:
@@ -276,6 +280,7 @@ def run(make_node: Callable[[], BaseNode]) -> int:
     try:
         if surplus := remove_ros_args(sys.argv)[1:]:
             raise ValueError(f'want parameters as --ros-args -p name:=value, got {" ".join(surplus)}')
+        _be_nice(getattr(make_node, 'niceness', 0))
         rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
         node = make_node()
         executor = executor_for(node)
@@ -299,6 +304,16 @@ def run(make_node: Callable[[], BaseNode]) -> int:
         for number, handler in before.items():
             signal.signal(number, handler)
     return code
+
+
+def _be_nice(niceness: int) -> None:
+    """Yield the processor, with all threads to come; Linux groups processes by session, so as a group too."""
+    if not niceness:
+        return
+    os.nice(niceness)
+    if os.getsid(0) == os.getpid():  # else the group has others in it
+        with contextlib.suppress(OSError):  # there are no such groups
+            Path('/proc/self/autogroup').write_text(str(niceness))
 
 
 def _explain(node: BaseNode | None, error: Exception) -> None:

@@ -18,7 +18,16 @@ UInt8 = npt.NDArray[np.uint8]
 # How far the board may be from its calibrated place to be found there at all: turns, rad, and shifts, m.
 LOOSE = (0.06, 0.06, 0.1, 0.01, 0.01, 0.01)
 PATIENCE = 3  # objections in a row that end the play
+LATE_S = 5.0  # an answer that takes longer is none
 NOT_YET = 'the board has not been looked for yet'
+
+
+def no_board(share: float) -> str:
+    """What to say and what to do when walls are seen on this share of the lines alone."""
+    return (
+        f'the board is not where it was calibrated: want its walls on {LEAST_SHARE:.0%} of the lines across them, got '
+        f'{share:.0%}. Is it in view, lit and uncovered? If camera or board stand elsewhere now, run {CALIBRATE} again'
+    )
 
 
 class BoardWatch:
@@ -47,11 +56,7 @@ class BoardWatch:
         grey = image if image.ndim == 2 else np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
         seen = self._walls.fit(grey, self._camera, LOOSE)
         if seen.share < LEAST_SHARE:
-            return (
-                f'the board is not where it was calibrated: want its walls on {LEAST_SHARE:.0%} of the lines across '
-                f'them, got {seen.share:.0%}. Is it in view, lit and uncovered? If camera or board stand elsewhere '
-                f'now, run {CALIBRATE} again'
-            )
+            return no_board(seen.share)
         tilt_x, tilt_y, turn = seen.motion[:3]
         shift_m = float(np.hypot(*seen.motion[3:5]))
         allowed_m = board.moved_m + board.pivot_m * float(np.hypot(tilt_x, tilt_y))
@@ -70,7 +75,7 @@ class BoardGuard:
     a frame may wait.
 
     Before the first answer there is no reason to play. One objection, as to a hand in the picture, is asked again with
-    the next pictures; only several in a row count.
+    the next pictures; only several in a row count. No answer for long is an objection too.
 
     Args:
         objection: `BoardWatch.objection`.
@@ -100,6 +105,9 @@ class BoardGuard:
             self._in_a_row = self._in_a_row + 1 if objection else 0
             if not objection or self._in_a_row >= PATIENCE:
                 self.trouble = objection or ''
+        elif self._asked and now_s - self._asked_s > LATE_S:
+            self._in_a_row = PATIENCE
+            self.trouble = f'the look at the board has not ended after {LATE_S:g} s: is this computer overloaded?'
         if self._asked is None and (self._in_a_row or now_s - self._asked_s >= self._every_s):
             self._asked, self._asked_s = self._thread.submit(self._objection, image), now_s
 

@@ -15,7 +15,8 @@ from maze_policy.board import board_of
 from maze_policy.config import CameraConfig, PhysicsConfig
 from maze_policy.maze import WALL_HEIGHT_M, Maze, load_maze
 from maze_policy.pinhole import Pinhole
-from maze_policy.sdf import BALL_TRUTH, BOARD_TRUTH, FLAVOURS, TILT, cup_m, gazebo_name, world
+from maze_policy.sdf import BALL_TRUTH, BOARD_TRUTH, TILT, cup_m, gazebo_name, world
+from maze_policy.sdf_parts import FLAVOURS
 from maze_policy.simulator import Simulator
 from maze_policy.topics import CAMERA_IMAGE, CAMERA_INFO, Topic
 
@@ -58,7 +59,7 @@ def nodes(flavour: str, camera: CameraConfig, maze_file: Path | str | None = Non
     again = ['python3', '-m', 'maze_policy.cli', *(['--maze', str(Path(maze_file).resolve())] if maze_file else [])]
     said = {
         'policy': {'checkpoint': 'robust'},
-        'arm': {'interface': 'joints', 'joint_states_topic': BOARD_TRUTH.name},
+        'arm': {'interface': 'joints'},
         'trial': {'reset_command': [*again, 'gazebo-reset', '--flavour', flavour]},
     }
     content: dict[str, Any] = {'/**': {'ros__parameters': {'board': board.as_dict()}}}
@@ -77,6 +78,8 @@ def bridge(flavour: str) -> str:
             'ros_type_name': topic.type,
             'gz_type_name': f'{FLAVOURS[flavour].messages}.{message}',
             'direction': direction,
+            'lazy': topic
+            in (BALL_TRUTH, BOARD_TRUTH),  # said at every step of the physics, and only to be compared with
         }
         for topic, name, message, direction in rows
     ]

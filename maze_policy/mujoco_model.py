@@ -21,18 +21,14 @@ BALL_KG = 0.0054  # steel; nothing depends on it
 FLOOR_FRICTION = 0.2
 
 
-def wall_pieces(maze: Maze, box_m: float = BOX_M) -> Float64:
+def wall_pieces(maze: Maze) -> Float64:
     """Straight boxes along every wall, their outer corners touching, and a round post at every end of a wall.
-
-    Args:
-        maze: the geometry.
-        box_m: no box is longer than this along the mid-line of its wall, m.
 
     Returns:
         Rows (x, y, angle of the piece's outward axis, half its thickness, half its length), m and rad, shape (n, 5);
         a post has length 0.
     """
-    return np.array(list(_pieces(maze, box_m)))
+    return np.array(list(_pieces(maze)))
 
 
 @njit(cache=True)
@@ -95,21 +91,21 @@ def _shape(x: float, y: float, angle: float, half_t: float, half_length: float) 
     return f'type="cylinder" {place} size="{half_t} {half_h}"'
 
 
-def _pieces(maze: Maze, box_m: float) -> Iterator[tuple[float, float, float, float, float]]:
+def _pieces(maze: Maze) -> Iterator[tuple[float, float, float, float, float]]:
     half_t = maze.wall_thickness_m / 2
     for radius, openings, gap in zip(maze.wall_radius_m, maze.openings_rad, half_gap_rad(maze)):
         opening = np.sort(openings % TURN)
         for start, end in zip(opening + gap, np.append(opening[1:], opening[0] + TURN) - gap):
-            yield from _boxes(radius, half_t, start, end, box_m)
+            yield from _boxes(radius, half_t, start, end)
             for angle in (start, end):
                 yield radius * math.cos(angle), radius * math.sin(angle), angle, half_t, 0.0
-    yield from _boxes(maze.rim_radius_m, half_t, 0.0, TURN, box_m)
+    yield from _boxes(maze.rim_radius_m, half_t, 0.0, TURN)
 
 
 def _boxes(
-    radius: float, half_t: float, start: float, end: float, box_m: float
+    radius: float, half_t: float, start: float, end: float
 ) -> Iterator[tuple[float, float, float, float, float]]:
-    count = math.ceil((end - start) * radius / box_m)
+    count = math.ceil((end - start) * radius / BOX_M)
     half_rad = (end - start) / count / 2
     for index in range(count):
         angle = start + (2 * index + 1) * half_rad

@@ -73,8 +73,10 @@ class PolicyNode(ManagedNode):
     def configure(self) -> None:
         """Load the policy, and tell its readout."""
         self._policy = self._given or _load(self._config.checkpoint)
-        # Warm up: the first step of a network takes many times the usual.
-        self._policy.step(np.zeros((OBSERVATION_PX, OBSERVATION_PX), np.uint8), self._policy.initial_memory())
+        # Warm up: the first step of a network takes many times the usual, and so does the first top view.
+        height, width = self._board.height_px or OBSERVATION_PX, self._board.width_px or OBSERVATION_PX
+        observation = observe(np.zeros((height, width, 3), np.uint8), self._board)
+        self._policy.step(observation, self._policy.initial_memory())
         for topic in OUTPUTS:
             self.output(topic)
         self.tell(topics.READOUT, messages.matrix_message(messages.header_at(self.now_ns()), self._policy.readout))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from maze_policy.config import CameraConfig, PhysicsConfig
 from maze_policy.maze import WALL_HEIGHT_M, Maze
@@ -17,49 +16,24 @@ from maze_policy.mujoco_model import (
 )
 from maze_policy.node_config import ARM_INTERFACES
 from maze_policy.render import BALL, FLOOR, TABLE, WALL
+from maze_policy.sdf_parts import FLAVOURS, Flavour, inertial, matte, sheen, surface
 from maze_policy.simulator import ROLLING
 from maze_policy.topics import CAMERA_IMAGE, NAMESPACE, Topic
 
-STEP_S = 0.001  # of Gazebo's physics
+# Of the physics; half of it is hardly more exact, and 1,000 ticks of /clock a second keep a node in Python busy.
+STEP_S = 0.002
 # The board is a thing with mass that a spring pulls to the commanded tilt against a damper: so stiff that a ball at the
-# rim bends it by 2 % of an action in Gazebo, so damped that it follows like the simulator's first-order lag.
+# rim bends it by 3 % of an action in Gazebo, so damped that it follows like the simulator's first-order lag.
 BOARD_KG = 1.0
 STIFFNESS_N_M_RAD = 100.0
 LEAST_LAG_S = 0.005  # with less damping the board would swing
 STOP = 1.2  # the hinges stop at this many times the largest command
 TABLE_M = -0.03
-# The board has a sheen, so that its brightness shows the tilt: the edge of the view gets brighter by 2.7 per rad, as in
-# the pictures that the policies were trained on; the rougher, the less. The gains were measured in Gazebo's camera.
-ROUGHNESS = 0.48
-SHEEN_GAIN, MATTE_GAIN = 4.4, 0.9
 
 # Topics that only a world in Gazebo has. Gazebo has all under /maze, ROS under the bridge's namespace.
 TILT = tuple(Topic(name, ARM_INTERFACES['joints'][1], 1) for name in ARM_INTERFACES['joints'][0])
 BALL_TRUTH = Topic('gazebo/ball', 'geometry_msgs/msg/PoseStamped', 10)  # in the world's frame
 BOARD_TRUTH = Topic('gazebo/board', 'sensor_msgs/msg/JointState', 10)
-
-
-@dataclass(frozen=True)
-class Flavour:
-    """What a generation of Gazebo calls its parts."""
-
-    prefix: str  # of the files of its systems
-    namespace: str  # of the classes of its systems
-    messages: str  # package of its messages
-    tool: str  # its command line
-    simulate: str  # what makes the command line simulate
-
-    def system(self, name: str, **settings: object) -> str:
-        """The plugin of a system such as `PosePublisher`."""
-        file = ''.join(f'-{letter.lower()}' if letter.isupper() else letter for letter in name)
-        inside = ''.join(f'<{key}>{value}</{key}>' for key, value in settings.items())
-        return f'<plugin filename="{self.prefix}{file}-system" name="{self.namespace}{name}">{inside}</plugin>'
-
-
-FLAVOURS = {
-    'fortress': Flavour('ignition-gazebo', 'ignition::gazebo::systems::', 'ignition.msgs', 'ign', 'gazebo'),
-    'harmonic': Flavour('gz-sim', 'gz::sim::systems::', 'gz.msgs', 'gz', 'sim'),
-}
 
 
 def gazebo_name(topic: Topic) -> str:
@@ -100,7 +74,7 @@ def world(flavour: str, maze: Maze, physics: PhysicsConfig, camera: CameraConfig
         <visual name="table look">
           <pose>0 0 {TABLE_M} 0 0 0</pose>
           <geometry><plane><normal>0 0 1</normal><size>2 2</size></plane></geometry>
-          {_matte(TABLE)}
+          {matte(TABLE)}
         </visual>
       </link>
     </model>
@@ -128,14 +102,14 @@ def _ball(kind: Flavour, maze: Maze, physics: PhysicsConfig) -> str:
     return f"""    <model name="ball">
       <pose>{sum(maze.lane_m(maze.rings)) / 2:.6g} 0 {radius} 0 0 0</pose>
       <link name="ball">
-        {_inertial(BALL_KG, inertia, inertia)}
+        {inertial(BALL_KG, inertia, inertia)}
         <collision name="ball">
           <geometry><sphere><radius>{radius}</radius></sphere></geometry>
-          {_surface(1.0, 1.0)}
+          {surface(1.0, 1.0)}
         </collision>
         <visual name="ball look">
           <geometry><sphere><radius>{radius}</radius></sphere></geometry>
-          {_matte(BALL)}
+          {matte(BALL)}
         </visual>
       </link>
       {pose}
@@ -189,12 +163,12 @@ def _board(kind: Flavour, maze: Maze, physics: PhysicsConfig) -> str:
     )
     return f"""    <model name="board">
       <link name="frame">
-        {_inertial(BOARD_KG, flat, up)}
+        {inertial(BOARD_KG, flat, up)}
       </link>
       <link name="board">
-        {_inertial(BOARD_KG, flat, up)}
-        <collision name="floor">{place}<geometry>{floor}</geometry>{_surface(FLOOR_FRICTION, 0.0)}</collision>
-        <visual name="floor look">{place}<geometry>{floor}</geometry>{_sheen(FLOOR)}</visual>
+        {inertial(BOARD_KG, flat, up)}
+        <collision name="floor">{place}<geometry>{floor}</geometry>{surface(FLOOR_FRICTION, 0.0)}</collision>
+        <visual name="floor look">{place}<geometry>{floor}</geometry>{sheen(FLOOR)}</visual>
 {chr(10).join(_walls(maze, physics))}
       </link>
 {hinge('tilt_x', 'world', 'frame', '1 0 0')}
@@ -214,7 +188,7 @@ def _cup(maze: Maze) -> str:
     slopes = '\n'.join(
         f'        <collision name="slope {index}"><pose>{x * away_m:.6f} {y * away_m:.6f} {-away_m:.6f} '
         f'{y * math.pi / 4:.5f} {-x * math.pi / 4:.5f} 0</pose><geometry><box><size>{size}</size></box></geometry>'
-        f'{_surface(1.0, 0.0)}</collision>'
+        f'{surface(1.0, 0.0)}</collision>'
         for index, (x, y) in enumerate(((1, 0), (-1, 0), (0, 1), (0, -1)))
     )
     return f"""    <model name="cup">
@@ -227,8 +201,8 @@ def _cup(maze: Maze) -> str:
 
 
 def _walls(maze: Maze, physics: PhysicsConfig) -> Iterator[str]:
-    surface = _surface(physics.wall_friction, float(contact_restitution(physics.restitution, physics.wall_friction)))
-    material = _sheen(WALL)
+    touch = surface(physics.wall_friction, float(contact_restitution(physics.restitution, physics.wall_friction)))
+    look = sheen(WALL)
     for index, (x, y, angle, half_t, half_length) in enumerate(wall_pieces(maze)):
         place = f'<pose>{x:.6f} {y:.6f} {WALL_HEIGHT_M / 2} 0 0 {angle:.5f}</pose>'
         if half_length:
@@ -237,12 +211,19 @@ def _walls(maze: Maze, physics: PhysicsConfig) -> Iterator[str]:
         else:
             size = f'<radius>{half_t:.6g}</radius><length>{WALL_HEIGHT_M}</length>'
             shape = f'<geometry><cylinder>{size}</cylinder></geometry>'
-        yield f'        <collision name="wall {index}">{place}{shape}{surface}</collision>'
-        yield f'        <visual name="wall {index} look">{place}{shape}{material}</visual>'
+        yield f'        <collision name="wall {index}">{place}{shape}{touch}</collision>'
+        yield f'        <visual name="wall {index} look">{place}{shape}{look}</visual>'
 
 
 def _camera(maze: Maze, physics: PhysicsConfig, camera: CameraConfig) -> str:
     wide_m = maze.view_m * camera.width_px / camera.height_px
+    focal_px = camera.height_px * camera.distance_m / maze.view_m
+    middle_px = (camera.width_px / 2, camera.height_px / 2)
+    # Said too because Fortress tells some other camera's numbers else.
+    lens, told = (
+        ''.join(f'<{name}>{value:.6g}</{name}>' for name, value in zip(names, (focal_px, focal_px, *middle_px)))
+        for names in (('fx', 'fy', 'cx', 'cy'), ('p_fx', 'p_fy', 'p_cx', 'p_cy'))
+    )
     return f"""    <model name="camera">
       <static>true</static>
       <pose>0 0 {camera.distance_m} 0 {math.pi / 2:.6f} {math.pi / 2:.6f}</pose>
@@ -253,44 +234,9 @@ def _camera(maze: Maze, physics: PhysicsConfig, camera: CameraConfig) -> str:
           <camera>
             <horizontal_fov>{2 * math.atan(wide_m / 2 / camera.distance_m):.6f}</horizontal_fov>
             <image><width>{camera.width_px}</width><height>{camera.height_px}</height><format>R8G8B8</format></image>
+            <lens><intrinsics>{lens}<s>0</s></intrinsics><projection>{told}<tx>0</tx><ty>0</ty></projection></lens>
             <clip><near>{camera.distance_m / 10:.6g}</near><far>{camera.distance_m * 10:.6g}</far></clip>
           </camera>
         </sensor>
       </link>
     </model>"""
-
-
-def _surface(friction: float, restitution: float) -> str:
-    """Gazebo takes the smaller friction and the product of the restitutions of two things that meet."""
-    return (
-        f'<surface><friction><ode><mu>{friction:.6g}</mu><mu2>{friction:.6g}</mu2></ode></friction>'
-        f'<bounce><restitution_coefficient>{restitution:.6g}</restitution_coefficient></bounce></surface>'
-    )
-
-
-def _inertial(mass_kg: float, flat: float, up: float) -> str:
-    """About the middle, kg m^2: `flat` about x and y, `up` about z."""
-    return (
-        f'<inertial><mass>{mass_kg}</mass><inertia><ixx>{flat:.6g}</ixx><iyy>{flat:.6g}</iyy><izz>{up:.6g}</izz>'
-        '<ixy>0</ixy><ixz>0</ixz><iyz>0</iyz></inertia></inertial>'
-    )
-
-
-def _matte(color: tuple[int, int, int]) -> str:
-    return _material(color, MATTE_GAIN, '0 0 0')
-
-
-def _sheen(color: tuple[int, int, int]) -> str:
-    """Of semi-gloss metal, straight below the lamp as bright as this; every tilt takes it away from there."""
-    gloss = f'<pbr><metal><roughness>{ROUGHNESS}</roughness><metalness>1</metalness></metal></pbr>'
-    return _material(color, SHEEN_GAIN, '1 1 1', gloss)
-
-
-def _material(color: tuple[int, int, int], gain: float, specular: str, more: str = '') -> str:
-    """What the camera then sees as this rgb8 color; Gazebo counts light, not the levels of an image."""
-    shares = [(level / 255 + 0.055) / 1.055 for level in color]
-    rgb = ' '.join(f'{share**2.4 / gain:.4f}' for share in shares)
-    return (
-        f'<material><ambient>{rgb} 1</ambient><diffuse>{rgb} 1</diffuse><specular>{specular} 1</specular>{more}'
-        '</material>'
-    )

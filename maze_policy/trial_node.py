@@ -46,7 +46,7 @@ class TrialNode(BaseNode):
         self._change_policy = self.create_client(ChangeState, topics.CHANGE_STATE_SERVICE)
         self._watcher: Settling | Trial | None = None  # who is told where the ball is
         self._seen_s = time.monotonic()
-        self._playing = False  # whether the policy is active, as far as we know
+        self._playing = False  # whether the policy may be active, as far as we know
         self._program: Program | None = None
         self._trials: list[Trial] = []
         self._story = self._referee()
@@ -76,10 +76,10 @@ class TrialNode(BaseNode):
         while not self._config.episodes or played < self._config.episodes:
             yield from self._stop_policy()
             yield from self._put_ball_back()
+            self._playing = True
             if not (yield from self._change(Transition.TRANSITION_ACTIVATE)):
                 self._fail('the policy does not begin; its own log says why. Trying again')
                 continue
-            self._playing = True
             trial = yield from self._watch()
             played += trial.counts
             self._tell(trial, played)

@@ -97,10 +97,13 @@ def test_a_policys_steps_are_followed_within_a_tenth_of_a_second():
     assert max(behind) / 90 < 0.1
 
 
-def cubic(first, second, count=50):
-    """Rates and accelerations along the cubic that a controller lays through two waypoints; (count, axes) each."""
+EVERYWHERE = np.linspace(0, 1, 50)
+
+
+def cubic(first, second, at=EVERYWHERE):
+    """Position, rate and acceleration on the cubic that a controller lays through two waypoints; (times, axes) each."""
     duration_s = second.after_s - first.after_s
-    s = np.linspace(0, 1, count)[:, None]
+    s = at[:, None]
     way = second.position_rad - first.position_rad
     a, b = first.rate_rad_s * duration_s, second.rate_rad_s * duration_s
     rate = (6 * s - 6 * s**2) * way + (1 - 4 * s + 3 * s**2) * a + (3 * s**2 - 2 * s) * b
@@ -134,7 +137,27 @@ def test_left_alone_it_brakes_and_goes_level_within_the_limits():
             # two ends of braking nearer than LEAST_GAP_S are one
             rounding = 4 * arm.LEAST_GAP_S / (second.after_s - first.after_s)
             assert np.abs(hard).max() <= HARDEST * (1.0001 + rounding), (first, second)
+        if len(way) > 2:
+            assert way[-2].after_s >= 0.13 - LITTLE, 'it waits for a command first'
         assert way[-1].after_s <= 0.13 + 1.5 * LIMIT / FASTEST + FASTEST / HARDEST
+
+
+def test_after_a_stall_it_goes_on_from_where_the_controller_was_led():
+    """Be it braking, waiting, on its way to level or there; and no limit is exceeded from there on."""
+    rng = np.random.default_rng(4)
+    for _ in range(300):
+        made = on_the_way(rng)
+        way, for_s = made.ahead(0.0, 0.1, np.zeros(2)), rng.uniform(0.0, 0.5)
+        later = next((pair for pair in itertools.pairwise(way) if for_s < pair[1].after_s), None)
+        made.go_on(for_s, 0.1, np.zeros(2))
+        if later:
+            share = (for_s - later[0].after_s) / (later[1].after_s - later[0].after_s)
+            position, rate, _ = cubic(*later, at=np.array([share]))
+            np.testing.assert_allclose(made.position_rad, position[0], atol=1e-12)
+            np.testing.assert_allclose(made.rate_rad_s, rate[0], atol=1e-9)
+        else:
+            assert made.rests_at(np.zeros(2))
+        assert violations(made, rng.uniform(-2, 2, (30, 2)) * LIMIT, [PERIOD_S] * 30)[0] == 0
 
 
 def test_left_alone_on_the_approach_it_stops():

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from looking import LEVEL, MARKERS, MAZE, average, bent, grey, scene_camera, tilted
 
-from maze_policy.ball_tracker import BallTracker, NoBall
+from maze_policy.ball_tracker import BallTracker, NoBall, NoBoard
 from maze_policy.board import BoardConfig, board_of
 from maze_policy.board_pose import Lens, find_board
 from maze_policy.pinhole import Pinhole
@@ -146,7 +146,7 @@ def test_a_dark_ball():
 @pytest.mark.parametrize('level', [0, 90, 255])
 def test_no_board_is_no_ball(level):
     tracker = true_tracker(scene_camera('nominal', 0))
-    with pytest.raises(NoBall, match='no board: want its walls on 60% of the lines across them, got 0%'):
+    with pytest.raises(NoBoard, match=r'the board is not where it was calibrated: want its walls on 60% .* got 0%'):
         tracker.find(np.full((480, 640, 3), level, np.uint8))
 
 

@@ -86,6 +86,14 @@ def test_a_frame_without_a_ball_says_nothing_and_is_counted(bench):
     assert 'no ball: want something 8% brighter than the floor' in b.told('last reason: frame without a ball')
 
 
+def test_without_a_board_it_says_what_to_do(bench):
+    b = bench()
+    b.show(np.full_like(picture(), 90))
+    b.looked_at(1)
+    assert 'run maze-policy calibrate again' in b.told('last reason: frame without the board')
+    assert not b.balls
+
+
 @pytest.mark.parametrize(
     ('later_ns', 'kind'),
     [

@@ -1,9 +1,11 @@
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import rclpy
@@ -315,3 +317,25 @@ def test_the_queue_is_drained_before_the_end(graph, lonely):
     assert run(make) == 0
     publisher.join()
     assert made[0].got == 8
+
+
+@pytest.mark.parametrize('own_session', [True, False])
+def test_what_only_looks_yields_the_processor_to_what_acts(own_session):
+    """Also to other sessions, which Linux weighs as groups; a group with others in it is left alone."""
+    code = (
+        'import os\n'
+        'from pathlib import Path\n'
+        'from maze_policy import base_node\n'
+        'from maze_introspection.recorder_node import RecorderNode\n'
+        'base_node.rclpy.init = lambda **_: (_ for _ in ()).throw(OSError("enough"))\n'
+        'base_node.run(RecorderNode)\n'
+        'group = Path("/proc/self/autogroup")\n'
+        'print(os.nice(0), group.read_text().split()[-1] if group.exists() else "none")\n'
+    )
+    done = subprocess.run(
+        [sys.executable, '-c', code], start_new_session=own_session, capture_output=True, text=True, check=True
+    )
+    before = os.nice(0)
+    group = Path('/proc/self/autogroup')
+    expected = '10' if own_session else group.read_text().split()[-1] if group.exists() else 'none'
+    assert done.stdout.split() == [str(min(before + 10, 19)), expected if group.exists() else 'none']

@@ -7,7 +7,7 @@ import pytest
 from looking import MAZE, scene
 
 from maze_policy.board import board_of
-from maze_policy.board_watch import NOT_YET, PATIENCE, BoardGuard, BoardWatch
+from maze_policy.board_watch import LATE_S, NOT_YET, PATIENCE, BoardGuard, BoardWatch
 from maze_policy.perspective import SCENE
 from maze_policy.scene_camera import SceneCamera
 
@@ -162,6 +162,17 @@ def test_after_forgetting_an_old_answer_counts_no_more(judge):
     assert judge.look(0.1) == NOT_YET
     judge.say('no board')
     assert judge.look(0.2) == 'no board'
+
+
+def test_no_answer_for_long_ends_the_play_until_there_is_one(judge):
+    judge.look(0.0)
+    judge.say(None)
+    judge.look(0.1)
+    judge.look(1.0)
+    assert judge.look(1.0 + LATE_S) == ''
+    assert judge.look(1.1 + LATE_S).startswith('the look at the board has not ended after 5 s')
+    judge.say(None)
+    assert judge.look(1.2 + LATE_S) == ''
 
 
 def test_an_error_of_the_watch_is_no_silence(judge):

@@ -150,6 +150,12 @@ def test_a_picture_that_never_changes_is_no_camera(listen):
     assert shown_s[-2] - shown_s[0] < 0.1
 
 
+def test_a_camera_may_stand_still_where_that_is_wanted(listen):
+    listener = listen(Scripted(*[7] * 20, 8), frozen_after_s=0.0)
+    listener.until(lambda: 8 in numbers(listener.heard))
+    assert Gone not in listener.kinds()
+
+
 def test_a_file_may_stand_still(listen):
     listener = listen(Scripted(*[7] * 20, Ended('end'), live=False), frozen_after_s=1e-6)
     listener.until(lambda: Finished in listener.kinds())

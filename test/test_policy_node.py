@@ -395,3 +395,21 @@ def test_a_board_that_goes_away_levels_and_a_new_episode_begins_when_it_is_back(
     said = len(bench.heard(topics.TILT_COMMAND))
     bench.film(picture, lambda: len(bench.heard(topics.TILT_COMMAND)) > said)
     graph.until(lambda: len(bench.heard(topics.EPISODE)) == 2)
+
+
+def test_a_policy_that_is_activated_again_looks_for_the_board_before_it_plays(graph, over_the_board):
+    picture, table, board = over_the_board
+    bench = Camera(graph, board_check_s=0.05, **board_parameters(board))
+    bench.film(picture, lambda: len(bench.heard(topics.TILT_COMMAND)) > 3)
+    bench.node.trigger_deactivate()
+    seen = len(bench.policy.seen)
+    bench.node.trigger_activate()
+    bench.film(table, lambda: bench.node.health.refused('frame without the board') > 3)
+    assert len(bench.policy.seen) == seen
+
+
+def test_the_first_frame_need_not_wait_for_the_top_view_to_be_worked_out(graph, over_the_board, monkeypatch):
+    picture, _, board = over_the_board
+    bench = Camera(graph, board_check_s=0.05, **board_parameters(board))
+    monkeypatch.setattr(type(board), 'camera', property(lambda _: pytest.fail('worked out late')))
+    observe(picture, bench.node._board)

@@ -47,6 +47,10 @@ def test_what_disturbs_the_ball_begins_its_rest_anew(between, says):
     assert see(disturbed, *again).done
 
 
+def test_after_a_clock_that_went_back_it_settles_by_the_new_time():
+    assert settling((500.0, OUTER_M), *[(5.0 + 0.25 * step, OUTER_M) for step in range(5)]).done
+
+
 def test_nothing_seen_is_nothing_settled():
     assert not settling().done
     assert settling().says == 'no ball is seen'

@@ -13,6 +13,7 @@ from scripted import Scripted
 
 from maze_policy import messages, topics, trial_node
 from maze_policy.policy_node import PolicyNode
+from maze_policy.trial import Trial
 from maze_policy.trial_node import TrialNode
 
 UNCONFIGURED, INACTIVE, ACTIVE, FINALIZED = (
@@ -70,9 +71,13 @@ class Bench:
 
     def lie(self):
         """Leave the ball in the outer ring until the policy plays."""
-        while not self.node._playing:
+        while not self.played():
             self.ball(OUTER_M, 0.4)
         assert self.policy.told[-1] == ACTIVATE
+
+    def played(self):
+        """Whether a trial is on."""
+        return isinstance(self.node._watcher, Trial)
 
     def solve(self):
         for _ in range(3):
@@ -280,6 +285,16 @@ def test_nobody_plays_without_a_referee(bench):
     game.until_told(DEACTIVATE)
 
 
+def test_nobody_plays_without_a_referee_even_if_it_ends_before_it_knows_that_they_do(bench):
+    game = bench()
+    ask = game.node._change_policy.call_async
+    game.node._change_policy.call_async = lambda request: (ask(request), Future(executor=game.graph.executor))[1]
+    while ACTIVATE not in game.policy.told:
+        game.ball(OUTER_M, 0.4)
+    game.node.last_words()
+    game.until_told(ACTIVATE, DEACTIVATE)
+
+
 def test_the_real_policy_plays_between_two_decisions_of_the_referee(graph, capfd):
     """It waits for its listeners, whoever starts it, and nothing moves before and after a trial."""
     node = graph.add(functools.partial(PolicyNode, Scripted()), autostart=False, wait_for=['arm'], forget_after_s=100.0)
@@ -296,7 +311,7 @@ def test_the_real_policy_plays_between_two_decisions_of_the_referee(graph, capfd
     graph.nodes.append(arm)
     heard, kind = [], messages.message_class(topics.TILT_COMMAND.type)
     arm.create_subscription(kind, topics.TILT_COMMAND.name, heard.append, 10)
-    while not game.node._playing:
+    while not game.played():
         game.ball(OUTER_M, 0.4)
     assert node.active
     frame = np.full((84, 84, 3), 90, np.uint8)
