@@ -174,11 +174,11 @@ class StandIn:
                 continue  # nobody sees it
             number += 1
             with self._lock:
-                now_s = time.monotonic()
+                at_ns, now_s = time.time_ns(), time.monotonic()
                 self.plant.advance(now_s)
                 ball_m, tilt_rad = self.plant.ball_m.copy(), self.plant.tilt_rad.copy()
             truth = {'number': number, 'ball_m': ball_m.tolist(), 'tilt_rad': tilt_rad.tolist()}
-            self._write('frame', **truth)
+            self._write('frame', **truth, at_ns=at_ns)
             image = self.plant.picture(ball_m, tilt_rad, number if options.number_pictures else None)
             jpeg = cv2.imencode('.jpg', image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, options.quality])[1].tobytes()
             time.sleep(max(now_s + options.camera_delay_s - time.monotonic(), 0.0))
