@@ -12,7 +12,7 @@ READY := $(VENV)/.ready
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench results clean
+.PHONY: help demo test lint soak bench results clean
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/'
@@ -28,6 +28,9 @@ lint: $(READY) ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+soak: $(READY) ## every promise with its full count, then docs/reliability.md; goes on where it was, hours
+	$(BIN)/python -m pytest -s --soak --timeout 0
 
 bench: $(READY) ## speed, memory and latency, each beside its floor or limit; 25 minutes, 15 GB of temporary files
 	$(BIN)/python bench/policy.py

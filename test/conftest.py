@@ -10,6 +10,15 @@ import time
 from pathlib import Path
 
 import pytest
+from promises import (  # noqa: F401 (pytest finds them here)
+    promise,
+    pytest_addoption,
+    pytest_collection_modifyitems,
+    pytest_configure,
+    pytest_runtest_logreport,
+    pytest_sessionfinish,
+    pytest_sessionstart,
+)
 
 os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
 os.environ['RMW_IMPLEMENTATION'] = 'rmw_fastrtps_cpp'
