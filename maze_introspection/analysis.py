@@ -190,11 +190,11 @@ def compare_live(analysis: Analysis) -> LiveComparison | None:
         channel = int(np.argmax(_bits(live) != _bits(replayed)))
         share = (step, channel, float(live[channel]), float(replayed[channel]))
 
-    said, found = recording.live.offsets, replayed_as_live(replace(analysis, offsets=_offsets_by_span(analysis)))
+    said, found = recording.live.offsets, replayed_as_live(replace(analysis, offsets=offsets_by_span(analysis)))
     said, found = said[there[said['step']]], found[there[found['step']]]
     # Where one of both did not hear the step before a run, they cannot agree on its beginning.
     holes = np.concatenate([[analysis.starts_midway], ~there]).cumsum()  # up to and with the step before this index
-    said, found = (rows[_heard_throughout(rows, holes)] for rows in (said, found))
+    said, found = (rows[heard_throughout(rows, holes)] for rows in (said, found))
     unseen = np.isnan(recording.distance_m)  # no ball in the recording: nothing to compare the distance with
     for rows in (said, found):
         rows['distance_m'][unseen[rows['step']]] = np.nan
@@ -218,7 +218,7 @@ def replayed_as_live(analysis: Analysis) -> Rows:
     return live
 
 
-def _offsets_by_span(analysis: Analysis) -> Rows:
+def offsets_by_span(analysis: Analysis) -> Rows:
     """The offsets with the parameters that the live node had; every span begins as an episode does."""
     recording, parts = analysis.recording, [analysis.offsets[:0]]
     begins_with: dict[tuple[float, float], Bool] = {}
@@ -235,7 +235,7 @@ def _offsets_by_span(analysis: Analysis) -> Rows:
     return np.concatenate(parts)
 
 
-def _heard_throughout(rows: Rows, holes: npt.NDArray[np.int64]) -> Bool:
+def heard_throughout(rows: Rows, holes: npt.NDArray[np.int64]) -> Bool:
     """Rows whose run both heard, from the step before its beginning on."""
     begin = np.maximum(rows['step'] - rows['offset'], 0)
     before = np.where(begin > 0, holes[np.maximum(begin - 1, 0)], 0)

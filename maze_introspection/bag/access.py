@@ -66,16 +66,34 @@ class OpenBag:
         Raises:
             BagError: where the bag turns out to be damaged.
         """
+        for topic, cdr in self.raw(wanted):
+            try:
+                message = self.decode(topic, cdr) if stamps is None or cdr_stamp_ns(cdr) in stamps else None
+            except Exception as error:  # a damaged message shows as whatever its decoder stumbles over
+                raise BagError(f'{self.path} is truncated or damaged: {error}') from error
+            if message is not None:
+                yield topic, message
+
+    def raw(self, wanted: tuple[Topic, ...]) -> Iterator[tuple[Topic, bytes]]:
+        """Each message of these topics as it was recorded, in the order of its time.
+
+        Raises:
+            BagError: where the bag turns out to be damaged.
+        """
         found = {topic: self._connection(topic) for topic in wanted}
         topic_of = {connection.topic: topic for topic, connection in found.items() if connection}
         if not topic_of:  # rosbags takes an empty list for all
             return
         try:
             for connection, _, cdr in self._reader.messages([self._connections[name] for name in topic_of]):
-                if stamps is None or cdr_stamp_ns(cdr) in stamps:
-                    yield topic_of[connection.topic], TYPES.deserialize_cdr(cdr, connection.msgtype)
+                yield topic_of[connection.topic], cdr
         except Exception as error:  # a damaged file shows as whatever its decoder stumbles over
             raise BagError(f'{self.path} is truncated or damaged: {error}') from error
+
+    @staticmethod
+    def decode(topic: Topic, cdr: bytes) -> Any:
+        """The message; on a damaged one whatever its decoder stumbles over."""
+        return TYPES.deserialize_cdr(cdr, topic.type)
 
     def _connection(self, topic: Topic) -> Connection | None:
         name = topic.name if topic.name.startswith('/') else f'{self.namespace}/{topic.name}'
