@@ -30,6 +30,7 @@ analysis = [
     'rosbags',
     'setuptools',
     'tqdm',
+    'zstandard',
 ]
 policy = ['gymnasium', 'numba', 'opencv-python-headless', 'safetensors', 'torch']
 train = ['mujoco', 'sb3-contrib', 'stable-baselines3']

@@ -30,6 +30,7 @@ DEPENDENCIES = [
     Dependency('rosbags', 'rosbags', 'python3-rosbags-pip', ''),
     Dependency('tqdm', 'tqdm', 'python3-tqdm', ''),
     Dependency('yaml', 'pyyaml', 'python3-yaml', ''),
+    Dependency('zstandard', 'zstandard', None, ''),  # no rosdep key; comes with mcap
     Dependency('cv2', 'opencv-python-headless', 'python3-opencv', 'policy'),
     Dependency('gymnasium', 'gymnasium', 'python3-gymnasium-pip', 'policy'),
     Dependency('numba', 'numba', 'python3-numba', 'policy'),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 from rosbags.interfaces import Connection
 from rosbags.rosbag2 import Reader
 
+from maze_introspection.bag.check import check
 from maze_introspection.bag.decode import cdr_stamp_ns
 from maze_introspection.bag.writer import TYPES, BagError
 from maze_policy import topics
@@ -23,13 +25,7 @@ def open_bag(path: Path, namespace: str | None) -> Iterator[OpenBag]:
     Raises:
         BagError: if it is missing, unfinished or damaged, or holds no policy or more than one.
     """
-    if not path.exists():
-        raise BagError(f'there is no bag {path}')
-    if path.is_dir() and not (path / 'metadata.yaml').exists():
-        raise BagError(
-            f'{path} is no finished bag: want a rosbag2 folder with metadata.yaml in it '
-            '(after a crash: `mcap recover` on its .mcap file, then `ros2 bag reindex` on the folder)'
-        )
+    check(path)
     try:
         reader = Reader(path)
         reader.open()
@@ -57,8 +53,8 @@ class OpenBag:
 
     def count(self, topic: Topic) -> int:
         """Number of messages of a topic."""
-        connection = self._connection(topic)
-        return connection.msgcount if connection else 0
+        found = self._connection(topic)
+        return sum(other.msgcount for other in self._reader.connections if found and other.topic == found.topic)
 
     def messages(self, wanted: tuple[Topic, ...], stamps: set[int] | None = None) -> Iterator[tuple[Topic, Any]]:
         """Each message of these topics, decoded; with `stamps` only those whose header has one of them.
@@ -84,11 +80,20 @@ class OpenBag:
         topic_of = {connection.topic: topic for topic, connection in found.items() if connection}
         if not topic_of:  # rosbags takes an empty list for all
             return
+        mine = [connection for connection in self._reader.connections if connection.topic in topic_of]
+        left = Counter[str]()
+        for connection in mine:
+            left[connection.topic] += connection.msgcount
         try:
-            for connection, _, cdr in self._reader.messages([self._connections[name] for name in topic_of]):
+            for connection, _, cdr in self._reader.messages(mine):
+                left[connection.topic] -= 1
                 yield topic_of[connection.topic], cdr
         except Exception as error:  # a damaged file shows as whatever its decoder stumbles over
             raise BagError(f'{self.path} is truncated or damaged: {error}') from error
+        for name, count in left.items():  # rosbags passes over what does not fit its metadata
+            if count:
+                what = f'{abs(count):,} messages {"fewer" if count > 0 else "more"} on {name} than it says'
+                raise BagError(f'{self.path} is damaged: there are {what}')
 
     @staticmethod
     def decode(topic: Topic, cdr: bytes) -> Any:

@@ -1,0 +1,50 @@
+"""Everything that a SQLite file of rosbag2's tells, also one that was never closed; it carries no checksums."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+from mcap import records
+
+from maze_introspection.bag.salvage import Damage
+from maze_introspection.bag.writer import TYPES
+
+
+def salvage_sqlite(path: Path) -> Iterator[records.McapRecord | Damage]:
+    """Its topics and messages as records of an MCAP file, up to the first page that cannot be read.
+
+    What is still in its journal counts as written. To find out, SQLite writes; so a copy is read.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        for file in path.parent.glob(f'{path.name}*'):  # the journal too
+            shutil.copy(file, folder)
+        try:
+            with closing(sqlite3.connect(Path(folder) / path.name)) as database:
+                yield from _topics(database)
+                rows = database.execute('SELECT topic_id, timestamp, data FROM messages ORDER BY id')
+                for topic, stamp_ns, data in rows:
+                    yield records.Message(topic, stamp_ns, data, stamp_ns, 0)
+        except (sqlite3.Error, ValueError, TypeError) as error:
+            yield Damage(0, 0, f'SQLite reads no further: {error}')
+
+
+def _topics(database: sqlite3.Connection) -> Iterator[records.McapRecord]:
+    columns = {row[1] for row in database.execute('PRAGMA table_info(topics)')}
+    wanted = [name if name in columns else "''" for name in ('offered_qos_profiles', 'type_description_hash')]
+    known = {row[1] for row in database.execute('PRAGMA table_list')}
+    told = 'SELECT topic_type, encoding, encoded_message_definition FROM message_definitions'
+    definitions = {row[0]: row[1:] for row in database.execute(told)} if 'message_definitions' in known else {}
+    for number, name, kind, qos, type_hash in database.execute(
+        f'SELECT id, name, type, {", ".join(wanted)} FROM topics'
+    ):
+        if kind not in definitions:  # before Iron the bag does not say
+            text = TYPES.generate_msgdef(kind, ros_version=2)[0] if kind in TYPES.types else ''
+            definitions[kind] = ('ros2msg' if text else '', text)
+        encoding, text = definitions[kind]
+        yield records.Schema(text.encode(), encoding, number, kind)
+        yield records.Channel(number, name, 'cdr', {'offered_qos_profiles': qos, 'topic_type_hash': type_hash}, number)
