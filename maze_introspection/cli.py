@@ -32,6 +32,11 @@ EXIT_CODES = (
     'contributions and offsets are not those of the replay; 2 bad input'
 )
 
+REPAIR_EXIT_CODES = (
+    '0 the bag is whole, or all that was recorded could be recovered; 1 something is missing or, after a crash, may be; '
+    '2 nothing could be recovered, or bad input'
+)
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run `maze-introspection`; see `EXIT_CODES`."""
@@ -72,6 +77,17 @@ def _parser() -> argparse.ArgumentParser:
     add_options(trials, TrialsConfig)
     add_world_options(trials, 'nominal')
     trials.set_defaults(run=_trials)
+
+    repairing = commands.add_parser(
+        'repair',
+        help='make a readable bag from one that was not finished, or is damaged, and say what is missing from it',
+        epilog=f'exit code: {REPAIR_EXIT_CODES}. docs/recordings.md tells what a crash costs',
+        allow_abbrev=False,
+    )
+    repairing.add_argument('bag', type=Path, metavar='BAG', help='rosbag2 folder, or one .mcap or .db3 file')
+    repairing.add_argument('--out', type=Path, help='folder to make (default: BAG_repaired beside the bag)')
+    repairing.add_argument('--namespace', help='of the policy; needed only where a bag holds more than one')
+    repairing.set_defaults(run=_repair)
 
     explore = commands.add_parser(
         'report',
@@ -193,6 +209,17 @@ def _report(options: argparse.Namespace) -> int:
     if size > 1e6 * limits.limit_mb:
         print(f'maze-introspection: the numbers alone are more than --limit-mb {limits.limit_mb:g}', file=sys.stderr)
     return 2 if any(side.analysis is None for side in sides) else int(bool(problems))
+
+
+def _repair(options: argparse.Namespace) -> int:
+    from maze_introspection.repair import recurrence_says, repair
+
+    bag = options.bag.resolve()
+    done = repair(options.bag, options.out or bag.with_name(f'{bag.stem}_repaired'))
+    print(*done.lines(), sep='\n')
+    if done.out:
+        print(recurrence_says(done.out, options.namespace))
+    return 0 if done.complete else 1
 
 
 def _results(options: argparse.Namespace) -> int:

@@ -95,3 +95,6 @@ class RecorderConfig(NodeConfig):
         'what to record', tuple(topic.name for topic in RECORDED), choices=tuple(topic.name for topic in ALL)
     )
     camera_reliable: bool = parameter('subscribe reliably to the camera; false for a best-effort camera driver', True)
+    min_free_mb: float = parameter(
+        'end the recording, and nothing else, when the disk has less free space than this, MB', 100.0, low=0.0, high=1e6
+    )
