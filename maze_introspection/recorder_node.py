@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
-from maze_introspection.bag import BagWriter
+from maze_introspection.bag import BagError, BagWriter
 from maze_introspection.config import RecorderConfig
 from maze_policy import topics
 from maze_policy.base_node import BaseNode, declare, refuse_unknown_parameters, run
@@ -16,10 +18,15 @@ from maze_policy.maze import Maze, load_maze
 # The keep-last depths of the contract suit listeners that want the newest; the recorder wants all.
 QUEUE = 200
 SLOW_S = 5.0
+CHUNK_S = 0.2  # what was heard longer ago than this is on the disk
 
 
 class RecorderNode(BaseNode):
-    """Write every message to `BAG/metadata.yaml` and `BAG/BAG_0.mcap` without looking into it."""
+    """Write every message to `BAG/BAG_0.mcap` without looking into it, and at the end `BAG/metadata.yaml`.
+
+    When the disk is nearly full, or refuses, the bag is closed and the node goes on without: it says so on
+    /diagnostics, in the log and by its exit code, and nobody who talks to it notices.
+    """
 
     niceness = 10
     wants_info = True  # for the time of publication
@@ -35,7 +42,11 @@ class RecorderNode(BaseNode):
         }
         self._camera_reliable = config.camera_reliable
         self._sim_time = bool(self.get_parameter('use_sim_time').value)
-        self._bag = BagWriter(config.bag, {'maze': json.dumps(maze.as_dict())})
+        self._lost: Counter[str] = Counter()
+        self._number: dict[tuple[str, bytes], int] = {}  # of the last message, by topic and publisher
+        self._stopped = ''  # why nothing more is recorded
+        self._finished = False
+        self._bag = BagWriter(config.bag, {'maze': json.dumps(maze.as_dict())}, round(config.min_free_mb * 1e6))
         self.start_when_taken(config, self._start)
 
     def _start(self) -> None:
@@ -46,6 +57,7 @@ class RecorderNode(BaseNode):
         self._unmatched = set(self._wanted)
         self._changed_s = time.monotonic()
         self._watch = self.create_timer(0.1, self._look_for_publishers, clock=self.steady)
+        self.create_timer(CHUNK_S, lambda: self._try(self._bag.flush), clock=self.steady)
         self.get_logger().info(f'recording {len(self._wanted)} topics into {self._bag.path}')
 
     def _writer(self, name: str) -> Any:
@@ -53,10 +65,41 @@ class RecorderNode(BaseNode):
             received_ns = self.now_ns()
             # The middleware knows the machine's time alone, and a bag should have one clock.
             sent_ns = None if self._sim_time else info.get('source_timestamp')
-            self._bag.write(name, cdr, received_ns, sent_ns or received_ns)
-            self.health.count('messages')
+            self._note_lost(name, info)
+            self.health.count('messages not recorded' if self._stopped else 'messages')
+            self._try(self._bag.write, name, cdr, received_ns, sent_ns or received_ns)
 
         return write
+
+    def _try(self, write: Callable[..., None], *arguments: Any) -> None:
+        """Do something to the bag while there is one; what the disk refuses ends the recording and nothing else."""
+        if self._stopped:
+            return
+        try:
+            write(*arguments)
+        except BagError as error:
+            self._stopped = str(error)
+            try:
+                self._bag.close()
+            except BagError as unfinished:
+                self._stopped += f'; {unfinished}'
+            self.get_logger().error(f'recording ended: {self._stopped}')
+            self.report()
+
+    def _note_lost(self, name: str, info: Any) -> None:
+        """Count what the publisher numbered and we never heard (before Iron it tells no numbers)."""
+        number, publisher = info.get('publication_sequence_number'), info.get('publisher_gid')
+        if number is None or publisher is None:
+            return
+        key = (name, bytes(publisher['data']))
+        lost = number - self._number.get(key, number - 1) - 1
+        self._number[key] = number
+        if lost > 0:
+            self._lost[name] += lost
+            self._bag.custom_data['lost'] = json.dumps(self._lost)
+            self.health.facts['messages lost'] = self._lost.total()
+            self.health.fail(f'{lost} messages lost on {name}')
+            self.get_logger().warning(f'{lost} messages lost on {name}', throttle_duration_sec=SLOW_S)
 
     def _look_for_publishers(self) -> None:
         before = len(self._unmatched)
@@ -71,10 +114,29 @@ class RecorderNode(BaseNode):
             self._changed_s = float('inf')  # said once per change
             self.get_logger().info(f'{matched}; nobody publishes {", ".join(sorted(self._unmatched))}')
 
+    def report(self) -> None:
+        """Put the health on /diagnostics."""
+        if self._stopped:
+            self.health.fail(f'recording ended: {self._stopped}')
+        super().report()
+
     def finish(self) -> None:
-        """Close the bag."""
+        """Close the bag.
+
+        Raises:
+            BagError: if it ended too early or is empty: that is no success.
+        """
+        if self._finished:
+            return
+        self._finished = True
         self._bag.close()
-        self.get_logger().info(f'{sum(self._bag.count.values())} messages in {self._bag.path}')
+        count = self._bag.count
+        self.get_logger().info(f'{sum(count.values())} messages in {self._bag.path}')
+        if self._stopped:
+            raise BagError(f'recording ended early: {self._stopped}')
+        others = set(count) - {topics.DIAGNOSTICS.name} or set(count)  # on which we hear ourselves too
+        if not any(count[name] for name in others):
+            raise BagError(f'nothing was recorded: no message on {", ".join(sorted(others)) or "any topic"}')
 
 
 def main() -> int:
