@@ -33,7 +33,7 @@ EXIT_CODES = (
 )
 
 REPAIR_EXIT_CODES = (
-    '0 the bag is whole, or all that was recorded could be recovered; 1 something is missing or, after a crash, may be; '
+    '0 the bag is whole, or all that was recorded could be had; 1 something is missing or, after a crash, may be; '
     '2 nothing could be recovered, or bad input'
 )
 
@@ -215,7 +215,8 @@ def _repair(options: argparse.Namespace) -> int:
     from maze_introspection.repair import recurrence_says, repair
 
     bag = options.bag.resolve()
-    done = repair(options.bag, options.out or bag.with_name(f'{bag.stem}_repaired'))
+    name = bag.name if bag.is_dir() else bag.stem
+    done = repair(options.bag, options.out or bag.with_name(f'{name}_repaired'))
     print(*done.lines(), sep='\n')
     if done.out:
         print(recurrence_says(done.out, options.namespace))
