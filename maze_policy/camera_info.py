@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import yaml
+
+from maze_policy.parameters import shown
+from maze_policy.yaml_file import read_yaml
 
 Float64 = npt.NDArray[np.float64]
 
@@ -74,12 +77,9 @@ def load_calibration(path: str | Path) -> Calibration:
         ValueError: naming the file, what was wanted and what came.
     """
     try:
-        values = yaml.safe_load(Path(path).read_text())
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else 'not a text file'
-        raise ValueError(f'want a camera_info YAML, got {path}: {why}; {HOW}') from error
-    except yaml.YAMLError as error:
-        raise ValueError(f'{path}: want YAML, got {error}') from error
+        values = read_yaml(Path(path))
+    except OSError as error:
+        raise ValueError(f'want a camera_info YAML, got {path}: {error.strerror}; {HOW}') from error
     try:
         return _calibration(values)
     except ValueError as error:
@@ -91,8 +91,8 @@ def _calibration(values: Any) -> Calibration:
         raise ValueError(f'want a camera_info YAML with image_width and so on, got {type(values).__name__}')
     width_px, height_px = (_side(values, name) for name in ('image_width', 'image_height'))
     model = _wanted(values, 'distortion_model')
-    if model not in COEFFICIENTS:
-        raise ValueError(f'want a distortion_model of {", ".join(COEFFICIENTS)}, got {model!r}')
+    if not isinstance(model, str) or model not in COEFFICIENTS:
+        raise ValueError(f'want a distortion_model of {", ".join(COEFFICIENTS)}, got {shown(model)}')
     k = _matrix(values, 'camera_matrix', (3, 3))
     d = _matrix(values, 'distortion_coefficients', None).ravel()
     r = _matrix(values, 'rectification_matrix', (3, 3))
@@ -121,7 +121,7 @@ def _wanted(values: dict[Any, Any], name: str) -> Any:
 def _side(values: dict[Any, Any], name: str) -> int:
     side = _wanted(values, name)
     if type(side) is not int or side <= 0:
-        raise ValueError(f'want {name} as a whole number of px, got {side!r}')
+        raise ValueError(f'want {name} as a whole number of px, got {shown(side)}')
     return side
 
 
@@ -129,12 +129,14 @@ def _matrix(values: dict[Any, Any], name: str, shape: tuple[int, int] | None) ->
     """A matrix of rows, cols and data; without a shape, any one with a single row or column."""
     given = _wanted(values, name)
     if not isinstance(given, dict) or not {'rows', 'cols', 'data'} <= given.keys():
-        raise ValueError(f'want {name} with rows, cols and data, got {given!r}')
+        raise ValueError(f'want {name} with rows, cols and data, got {shown(given)}')
     size, data = (given['rows'], given['cols']), given['data']
     if any(type(side) is not int for side in size) or (size != shape and (shape or 1 not in size)):
         wanted = ' x '.join(map(str, shape or ('1', 'n')))
         raise ValueError(f'want {name} of {wanted}, got {size[0]} x {size[1]}')
-    numbers = isinstance(data, list) and all(type(value) in (int, float) for value in data)
-    if not numbers or len(data) != size[0] * size[1] or not np.isfinite(data).all():
-        raise ValueError(f'want {size[0] * size[1]} finite numbers as data of {name}, got {data!r}')
+    numbers = isinstance(data, list) and all(
+        type(value) in (int, float) and abs(value) <= sys.float_info.max for value in data
+    )
+    if not numbers or len(data) != size[0] * size[1]:
+        raise ValueError(f'want {size[0] * size[1]} finite numbers as data of {name}, got {shown(data)}')
     return np.array(data, dtype=np.float64).reshape(size)

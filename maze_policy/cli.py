@@ -18,6 +18,7 @@ from maze_policy.config import (
     RlConfig,
     TrainConfig,
 )
+from maze_policy.import_checkpoint import ImportConfig, import_checkpoint
 from maze_policy.maze import load_maze
 from maze_policy.parameters import MISSING_EXTRA, Config, add_options, from_options
 from maze_policy.share import checkpoint_path, policy_name
@@ -95,6 +96,18 @@ def main(arguments: list[str] | None = None) -> int:
     add_options(trial, EvaluateConfig)
     add_world_options(trial, 'nominal')
     trial.set_defaults(run=_evaluate)
+
+    taken = commands.add_parser(
+        'import',
+        help="take in somebody else's pickled checkpoint: its weights alone, tried out",
+        description='Read the weights, and nothing else, of a checkpoint that torch.save wrote, in a process with '
+        'limits; play with them; write them as NAME.safetensors and NAME.json. See docs/checkpoints.md.',
+        allow_abbrev=False,
+    )
+    taken.add_argument('file', type=Path, help='.pt, .pth or whatever it is called; .safetensors too')
+    taken.add_argument('--out', type=Path, required=True, help='NAME.safetensors to write')
+    add_options(taken, ImportConfig)
+    taken.set_defaults(run=_import)
 
     gazebo = commands.add_parser(
         'gazebo',
@@ -212,6 +225,11 @@ def _evaluate(options: argparse.Namespace) -> None:
     if options.out:
         summary = {'config': config.as_dict(), 'world': world.as_dict(), **evaluation.summary()}
         options.out.write_text(json.dumps(summary, indent=2) + '\n')
+
+
+def _import(options: argparse.Namespace) -> None:
+    network = import_checkpoint(options.file, options.out, from_options(ImportConfig, options))
+    print(f'{options.out}: {json.dumps(network.config.as_dict())}, as played by torch.nn.LSTM')
 
 
 def _gazebo(options: argparse.Namespace) -> None:

@@ -81,10 +81,10 @@ def load_maze(path: Path | str | None = None) -> Maze:
     Raises:
         ValueError: if the file has no `maze` parameters or they do not make a maze.
     """
-    import yaml  # here, so that what only needs a Maze, such as the analysis core, needs numpy alone
+    from maze_policy.yaml_file import read_yaml  # here: what only needs a Maze, as the analysis core, needs numpy alone
 
     path = Path(path) if path else share_path('config/maze.yaml')
-    content: Any = yaml.safe_load(path.read_text())
+    content: Any = read_yaml(path)
     try:
         return Maze.from_dict(content['/**']['ros__parameters']['maze'])
     except (KeyError, TypeError) as error:

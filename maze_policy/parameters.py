@@ -9,7 +9,8 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import difflib
-import math
+import reprlib
+import sys
 from collections.abc import Mapping
 from typing import Any, TypeVar, get_type_hints
 
@@ -19,6 +20,11 @@ MISSING_EXTRA = (
     "all that playing and distilling need: pip install -c constraints.txt '.[policy]' (analyze: without [policy]; "
     "reinforcement learning and MuJoCo: '.[policy,train]')"
 )
+
+_SHOWN = reprlib.Repr()
+_SHOWN.maxlevel = 3
+_SHOWN.maxlist = _SHOWN.maxtuple = _SHOWN.maxdict = 20
+_SHOWN.maxstring = _SHOWN.maxother = _SHOWN.maxlong = 200
 
 ELEMENT = {
     bool: bool,
@@ -69,7 +75,7 @@ class Config:
         names = [field.name for field in dataclasses.fields(cls)]
         for name in values:
             if name not in names:
-                raise ValueError(f'{cls.__name__} has no parameter {name!r}{did_you_mean(name, names)}')
+                raise ValueError(f'{cls.__name__} has no parameter {shown(name)}{did_you_mean(name, names)}')
         missing = [
             field.name
             for field in dataclasses.fields(cls)
@@ -91,10 +97,15 @@ def fields_of(config: type[Config]) -> list[tuple[dataclasses.Field[Any], Any]]:
     return [(field, hints[field.name]) for field in dataclasses.fields(config)]
 
 
-def did_you_mean(name: str, names: list[str]) -> str:
+def did_you_mean(name: object, names: list[str]) -> str:
     """A hint for a misspelt name, or the whole list of what there is."""
-    close = difflib.get_close_matches(name, names, n=1)
+    close = difflib.get_close_matches(str(name), names, n=1)
     return f'; did you mean {close[0]!r}?' if close else f'; it has: {", ".join(names)}'
+
+
+def shown(value: object) -> str:
+    """A value for a message, as `repr` but never long: it may have come from anywhere."""
+    return _SHOWN.repr(value)
 
 
 def add_options(parser: argparse._ActionsContainer, config: type[Config], *, defaults: bool = True) -> None:
@@ -129,20 +140,20 @@ def _checked(field: dataclasses.Field[Any], kind: Any, value: Any) -> Any:
     element: Any = ELEMENT[kind]
     many = kind is not element
     if many and not isinstance(value, (list, tuple)):
-        raise ValueError(f'{field.name} wants a list of {element.__name__}, got {value!r}')
+        raise ValueError(f'{field.name} wants a list of {element.__name__}, got {shown(value)}')
     values: tuple[Any, ...] = tuple(value) if many else (value,)
     low, high, choices = field.metadata['low'], field.metadata['high'], field.metadata['choices']
     for item in values:
         allowed = (int, float) if element is float else element
         if not isinstance(item, allowed) or (isinstance(item, bool) and element is not bool):
-            raise ValueError(f'{field.name} wants {element.__name__}, got {item!r}')
+            raise ValueError(f'{field.name} wants {element.__name__}, got {shown(item)}')
         if element in (int, float):
-            if not math.isfinite(item):
-                raise ValueError(f'{field.name} wants a finite number, got {item!r}')
+            if not abs(item) <= sys.float_info.max:  # also of an int that no float can hold
+                raise ValueError(f'{field.name} wants a finite number, got {shown(item)}')
             if (low is not None and item < low) or (high is not None and item > high):
                 bounds = f'{"-inf" if low is None else low} to {"inf" if high is None else high}'
-                raise ValueError(f'{field.name} wants {bounds}, got {item!r}')
+                raise ValueError(f'{field.name} wants {bounds}, got {shown(item)}')
         if choices and item not in choices:
-            raise ValueError(f'{field.name} wants one of {", ".join(choices)}, got {item!r}')
+            raise ValueError(f'{field.name} wants one of {", ".join(choices)}, got {shown(item)}')
     values = tuple(element(item) for item in values)
     return values if many else values[0]

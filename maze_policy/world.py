@@ -9,11 +9,10 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from maze_policy.config import TILT_CUE_PER_RAD, CameraConfig, PhysicsConfig
 from maze_policy.parameters import Config, add_options, did_you_mean, fields_of, parameter
 from maze_policy.share import share_path
+from maze_policy.yaml_file import read_yaml
 
 ENGINES = ('planar', 'mujoco')
 VIEWS = ('flat', 'camera', 'perspective', 'mujoco')
@@ -132,12 +131,10 @@ def load_world(profile: str | Path = 'nominal', changes: Mapping[str, Any] | Non
     shipped = profiles()
     path = share_path(f'config/profiles/{profile}.yaml') if profile in shipped else Path(profile)
     try:
-        values = yaml.safe_load(path.read_text()) or {}
+        values = read_yaml(path) or {}
     except OSError as error:
         hint = did_you_mean(str(profile), shipped)
         raise ValueError(f'want a profile or a YAML file, got {profile} ({error.strerror}){hint}') from error
-    except yaml.YAMLError as error:
-        raise ValueError(f'{path}: want YAML, got {error}') from error
     if not isinstance(values, dict):
         raise ValueError(f'{path}: want names and values, got {type(values).__name__}')
     try:

@@ -13,7 +13,7 @@ ROS |= {'sensor_msgs', 'std_msgs', 'std_srvs', 'geometry_msgs', 'diagnostic_msgs
 ROS |= {'trajectory_msgs', 'lifecycle_msgs'}
 QT = {'python_qt_binding', 'pyqtgraph', 'PyQt5'}
 QT_OK = ('rqt_panel', 'axes', 'plots', 'widget')
-TORCH_OK = {'network', 'checkpoint', 'resume', 'train', 'ppo', 'rl', 'evaluate'}
+TORCH_OK = {'network', 'checkpoint', 'import_checkpoint', 'unpickle', 'resume', 'train', 'ppo', 'rl', 'evaluate'}
 CORE = ('contribution', 'offset', 'recurrence', 'introspection', 'recording', 'config', 'join')
 
 

@@ -1,5 +1,8 @@
 import hashlib
 import json
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -35,9 +38,13 @@ def rewrite(path, change, *, signed=True):
         describe(path, sha256=hashlib.sha256(path.read_bytes()).hexdigest())
 
 
-def describe(path, **entries):
-    card = path.with_suffix('.json')
-    card.write_text(json.dumps(json.loads(card.read_text()) | entries))
+def describe(path, **changes):
+    """Change what the description says, with a digest that fits it."""
+    file = path.with_suffix('.json')
+    entries = json.loads(file.read_text()) | changes
+    del entries['description_sha256']
+    digest = hashlib.sha256(json.dumps(entries).encode()).hexdigest()
+    file.write_text(json.dumps({**entries, 'description_sha256': digest}, indent=2) + '\n')
 
 
 def test_loads_what_was_saved(path):
@@ -105,6 +112,54 @@ def test_every_flipped_byte_is_found_before_anything_parses_it(path, monkeypatch
             load_policy(path)
 
 
+def test_every_flipped_byte_of_the_description_is_found_too(path):
+    file = path.with_suffix('.json')
+    whole = file.read_bytes()
+    says = r'want JSON, got|want the entries|want names and values|want description_sha256 \w{64}, got'
+    for index in range(len(whole)):
+        damaged = bytearray(whole)
+        damaged[index] ^= 1
+        file.write_bytes(damaged)
+        with pytest.raises(CheckpointError, match=says):
+            load_policy(path)
+    file.write_bytes(whole)
+    load_policy(path)
+
+
+def test_a_damaged_one_is_refused_before_torch_is_imported(path):
+    path.write_bytes(path.read_bytes()[:-1])
+    code = (
+        'import sys; from maze_policy.checkpoint import load_policy, CheckpointError\n'
+        'try: load_policy(sys.argv[1])\n'
+        "except CheckpointError as error: print(error, 'torch' in sys.modules, 'safetensors' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, '-c', code, path], capture_output=True, text=True, check=True)
+    assert 'want SHA-256' in done.stdout
+    assert done.stdout.endswith('False False\n')
+
+
+def test_what_has_no_end_is_not_read(path, tmp_path):
+    path.unlink()
+    path.symlink_to('/dev/zero')
+    with pytest.raises(CheckpointError, match=r'in a file of at most 1073741824 B, got no file'):
+        load_policy(path)
+    os.mkfifo(tmp_path / 'pipe.json')
+    with pytest.raises(CheckpointError, match=r'want the description .* B, got no file'):
+        load_policy(tmp_path / 'pipe.safetensors')
+    with (tmp_path / 'long.json').open('wb') as file:
+        file.truncate(2 << 20)
+    with pytest.raises(CheckpointError, match=r'want the description .* at most 1048576 B, got 2097152 B'):
+        load_policy(tmp_path / 'long.safetensors')
+    with pytest.raises(CheckpointError, match='null'):
+        load_policy('a\0b')
+
+
+def test_a_lie_about_the_sizes_costs_nothing(path):
+    describe(path, network=SMALL.as_dict() | {'n_l': 4096, 'features': 4096, 'conv_channels': [512] * 3})
+    with pytest.raises(CheckpointError, match=r'want actor.weight of \(\(5, 4096\)'):
+        load_policy(path)
+
+
 def test_missing_files_are_named(path):
     with pytest.raises(CheckpointError, match=r'want the description .*nothing.json, got No such file'):
         load_policy(path.with_name('nothing.safetensors'))
@@ -115,7 +170,7 @@ def test_missing_files_are_named(path):
 
 def test_description_that_is_no_json_or_has_other_entries(path):
     describe(path, licence='?')
-    with pytest.raises(CheckpointError, match=r"want the entries \['card', 'network', 'sha256'\], got .*licence"):
+    with pytest.raises(CheckpointError, match=r"want the entries \['card', .*\], got .*licence"):
         load_policy(path)
     path.with_suffix('.json').write_text('{')
     with pytest.raises(CheckpointError, match='want JSON, got'):
