@@ -72,6 +72,11 @@ class Child:
         self._printer.join(5.0)
         return code
 
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        return self._process.pid
+
     def interrupt(self) -> None:
         """Ask it to end."""
         self._send(signal.SIGINT)
