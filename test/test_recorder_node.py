@@ -1,19 +1,26 @@
+import contextlib
 import json
 import os
 import resource
+import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
+from conftest import Graph
 from mcap.reader import make_reader
 from rclpy.serialization import deserialize_message
 from rosbags.highlevel import AnyReader
 
-from maze_introspection.bag import BagError
+from maze_introspection.bag import BagError, read_recording
+from maze_introspection.bag.check import check
 from maze_introspection.recorder_node import RecorderNode
+from maze_introspection.repair import repair
 from maze_policy import messages, topics
 from maze_policy.maze import load_maze
 
@@ -143,33 +150,273 @@ def test_a_best_effort_camera_is_heard_when_asked_for(graph, tmp_path):
     graph.until(heard)
 
 
-def test_a_full_disk_ends_with_one_clear_line_and_an_error_code(graph, domain, tmp_path):
-    bag = tmp_path / 'bag'
+class Nothing(Exception):
+    """Not one message could be recovered."""
 
-    def small_disk():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
 
-    probe = graph.probe()
-    arguments = ['--ros-args', '-r', '__ns:=/maze', '-p', f'bag:={bag}']
-    recorder = subprocess.Popen(
-        [sys.executable, '-m', 'maze_introspection.recorder_node', *arguments],
-        env={**os.environ, 'ROS_DOMAIN_ID': str(domain)},
-        stderr=subprocess.PIPE,
-        preexec_fn=small_disk,
-        text=True,
-        cwd=Path(__file__).parent.parent,
-    )
-    noise = np.random.default_rng(0).integers(0, 256, (84, 84), dtype=np.uint8)
-    probe.publisher(topics.OBSERVATION)
-    graph.until(lambda: probe.publisher(topics.OBSERVATION).get_subscription_count())
+class Recording:
+    """A recorder in a process of its own, and this process, which talks and knows what it said when."""
 
-    def ended():
-        probe.say(topics.OBSERVATION, messages.picture_message(messages.header_at(1), noise))
-        return recorder.poll() is not None
+    def __init__(self, domain, log, bag, *arguments, begin=None):
+        self.bag, self.graph = bag, Graph(domain)  # of its own: nobody here knows of a recorder killed before
+        self.probe, self.ended = self.graph.probe(), False
+        self.said = {topic: [] for topic in topics.RECORDED}  # monotonic ns and stamp
+        for topic in topics.RECORDED:
+            self.probe.publisher(topic)
+        self.probe.hear(topics.DIAGNOSTICS)
+        self.log = log
+        given = [word for value in (f'bag:={bag}', *arguments) for word in ('-p', value)]
+        self.process = subprocess.Popen(
+            [sys.executable, '-m', 'maze_introspection.recorder_node', '--ros-args', '-r', '__ns:=/maze', *given],
+            env={**os.environ, 'ROS_DOMAIN_ID': str(domain)},
+            stderr=self.log.open('w'),
+            preexec_fn=begin,
+            cwd=Path(__file__).parent.parent,
+        )
 
-    graph.until(ended)
-    error = recorder.stderr.read()
-    assert recorder.returncode == 1
-    assert 'recorder: cannot write to the bag' in error
+    def ready(self):
+        """Once both sides know of each other: before, a queue of one may forget what it was told first."""
+        self.graph.until(lambda: self.probe.matched(*topics.RECORDED) and 'matched: ready' in self.log.read_text())
+        return self
+
+    def talk(self, condition, deadline_s=60.0):
+        """Say what a maze run says, 30 times a second and the seldom ones seldom, until something holds."""
+        noise = np.random.default_rng(0)
+        every = {topics.EPISODE: 60, topics.READOUT: 90, topics.DIAGNOSTICS: 15, topics.PRECEDING_OFFSET: 7}
+        began_s = due_s = time.monotonic()
+        tick, slowest_s = 0, 0.0
+        while not condition():
+            assert time.monotonic() < began_s + deadline_s
+            for topic in topics.RECORDED:
+                if tick % every.get(topic, 1) == 0:
+                    stamp = len(self.said[topic]) + 1
+                    message = example(topic, stamp)
+                    if topic is topics.OBSERVATION:
+                        picture = noise.integers(0, 256, (160, 160), dtype=np.uint8)
+                        message = messages.picture_message(messages.header_at(stamp), picture)
+                    said_s = time.monotonic()
+                    self._say(topic, message)
+                    slowest_s = max(slowest_s, time.monotonic() - said_s)
+            tick += 1
+            self.graph.executor.spin_once(timeout_sec=0)
+            due_s = max(due_s + 1 / 30, time.monotonic())
+            while time.monotonic() < due_s:
+                self.graph.executor.spin_once(timeout_sec=max(due_s - time.monotonic(), 0))
+        return slowest_s
+
+    def _say(self, topic, message):
+        self.said[topic].append((time.monotonic_ns(), len(self.said[topic]) + 1))
+        self.probe.say(topic, message)
+
+    def errors(self):
+        """What it says on /diagnostics that is wrong."""
+        return [
+            status.message
+            for message in self.probe.heard[topics.DIAGNOSTICS]
+            for status in message.status
+            if status.name == '/maze/recorder' and status.level == b'\x02'
+        ]
+
+    def end(self, number=signal.SIGTERM):
+        """Its exit code and what it wrote to stderr."""
+        self.process.send_signal(number)
+        code = self.process.wait(30)
+        self.ended = True
+        self.graph.close()
+        return code, self.log.read_text()
+
+    def repaired(self, out):
+        """What is in the repaired bag."""
+        try:
+            repair(self.bag, out)
+        except BagError as error:
+            raise (Nothing if 'no message could be recovered' in str(error) else error) from error
+        return self.heard_in(out)
+
+    def heard_in(self, bag):
+        """Stamps by topic, in order, of what we said; some have no stamp, their order tells it."""
+        found = {topic: [] for topic in topics.RECORDED}
+        by_name = {absolute(topic.name): topic for topic in topics.RECORDED}
+        with AnyReader([bag]) as reader:
+            for connection, _, cdr in reader.messages():
+                topic = by_name[connection.topic]
+                message = deserialize_message(bytes(cdr), messages.message_class(topic.type))
+                if topic is topics.WATCHED:
+                    found[topic].append(len(found[topic]) + 1)
+                elif not (topic is topics.DIAGNOSTICS and message.status):  # its own
+                    header = message if topic is topics.EPISODE else message.header
+                    found[topic].append(header.stamp.sec * 1_000_000_000 + header.stamp.nanosec)
+        return found
+
+
+@pytest.fixture
+def recording(domain, tmp_path):
+    """Start recorders; none outlives the test."""
+    made = []
+
+    def start(bag=tmp_path / 'bag', *arguments, **more):
+        made.append(Recording(domain, tmp_path / f'log{len(made)}', bag, *arguments, **more))
+        return made[-1]
+
+    yield start
+    for each in made:
+        if not each.ended:
+            each.end(signal.SIGKILL)
+
+
+@pytest.mark.promise(
+    'Recordings',
+    'recorder killed (-9) at any moment: all but the last 0.5 s of each topic is recovered',
+    quick=2,
+    full=100,
+)
+def test_a_killed_recorder_loses_half_a_second_at_most(promise, recording, tmp_path):
+    for seed in promise.times():
+        bag, out = tmp_path / f'bag{seed}', tmp_path / f'out{seed}'
+        kill_s = np.random.default_rng(seed).uniform(0.1, 4.0)
+        run = recording(bag).ready()
+        began_s = time.monotonic()
+        run.talk(lambda: time.monotonic() - began_s > kill_s)  # noqa: B023
+        killed_ns = time.monotonic_ns()
+        run.end(signal.SIGKILL)
+        with pytest.raises(BagError, match='maze-introspection repair'):
+            read_recording(bag)
+        found = {topic: [] for topic in topics.RECORDED}
+        with contextlib.suppress(Nothing):  # on the disk yet
+            found = run.repaired(out)
+        for topic, said in run.said.items():
+            stamps = [stamp for _, stamp in said]
+            kept = len(found[topic])
+            assert found[topic] == stamps[:kept], f'{topic.name}: the first ones, each once'
+            lost_s = (killed_ns - said[kept][0]) / 1e9 if kept < len(said) else 0.0
+            promise.saw('s lost of a topic', lost_s)
+            assert lost_s <= 0.5, topic.name
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 6 MB; who may not mount one checks the same with numbers alone, in test_bag.py."""
+    disk = tmp_path / 'disk'
+    disk.mkdir()
+    if subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=6m', 'tmpfs', str(disk)], capture_output=True).returncode:
+        pytest.skip('want the right to mount a tmpfs')
+    yield disk
+    subprocess.run(['umount', '-l', str(disk)], check=True)
+
+
+def assert_kept_up_to_then(run, bag, limit=60):
+    """The bag holds the first of what was said, of each topic."""
+    found = run.heard_in(bag)
+    assert len(found[topics.OBSERVATION]) > limit
+    for topic, said in run.said.items():
+        assert found[topic] == [stamp for _, stamp in said][: len(found[topic])], topic.name
+
+
+@pytest.mark.promise(
+    'Recordings',
+    'disk nearly full: a closed, readable bag, an error on /diagnostics; who talks goes on',
+    quick=1,
+    full=20,
+)
+def test_a_disk_that_fills_up_ends_the_recording_and_nothing_else(promise, recording, small_disk):
+    for seed in promise.times():
+        bag = small_disk / f'bag{seed}'
+        run = recording(bag, 'min_free_mb:=4.0').ready()
+        run.talk(run.errors)
+        assert 'recording ended: the disk' in run.errors()[0]
+        assert run.process.poll() is None, 'it goes on, for those who talk to it'
+        check(bag)
+        assert_kept_up_to_then(run, bag)
+        size = sum(path.stat().st_size for path in bag.iterdir())
+        told, now_s = len(run.errors()), time.monotonic()
+        slowest_s = run.talk(lambda: time.monotonic() > now_s + 1.0 and len(run.errors()) > told)  # noqa: B023
+        promise.saw('ms to publish afterwards, at most', 1e3 * slowest_s)
+        assert slowest_s < 0.1
+        assert size == sum(path.stat().st_size for path in bag.iterdir())
+        promise.saw('MB left free', shutil.disk_usage(small_disk).free / 1e6)
+        assert shutil.disk_usage(small_disk).free > 3e6
+        code, error = run.end()
+        assert code == 1
+        assert 'recorder: recording ended early: the disk of' in error
+        assert 'Traceback' not in error
+        shutil.rmtree(bag)
+
+
+@pytest.mark.promise(
+    'Recordings', 'disk full in the middle of a write: all but the last 0.5 s is there or repaired', quick=1, full=20
+)
+def test_a_disk_that_is_full_in_mid_write(promise, recording, small_disk, tmp_path):
+    """Nobody kept watch: what is there is a closed bag, or one that `repair` makes whole on another disk."""
+    for seed in promise.times():
+        bag, out = small_disk / f'bag{seed}', tmp_path / f'out{seed}'
+        filler = small_disk / 'filler'
+        filler.write_bytes(bytes(4_000_000 + 1000 * seed))
+        run = recording(bag, 'min_free_mb:=0.0').ready()
+        run.talk(run.errors)
+        refused_ns = time.monotonic_ns()
+        assert 'No space left on device' in run.errors()[0]
+        code, error = run.end()
+        assert code == 1
+        assert 'No space left on device' in error
+        assert 'Traceback' not in error
+        done = repair(bag, out)
+        where = done.out or bag
+        assert_kept_up_to_then(run, where)
+        found = run.heard_in(where)
+        first_lost = [said[len(found[topic])][0] for topic, said in run.said.items() if len(found[topic]) < len(said)]
+        promise.saw('s lost of a topic', (refused_ns - min(first_lost)) / 1e9)
+        assert refused_ns - min(first_lost) < 0.5e9 + 0.5e9, 'and half a second until it is told'
+        shutil.rmtree(bag)
+        filler.unlink()
+
+
+def test_a_file_that_may_not_grow_ends_the_recording_too(recording):
+    """No disk is full, but the system refuses."""
+
+    def small_files():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, 500_000))
+
+    run = recording(begin=small_files).ready()
+    run.talk(run.errors)
+    assert 'cannot write to the bag' in run.errors()[0]
+    code, error = run.end()
+    assert code == 1
     assert 'File too large' in error
     assert 'Traceback' not in error
+
+
+def test_too_little_space_to_begin_with(recording, tmp_path):
+    run = recording(tmp_path / 'bag', 'min_free_mb:=1000000.0')
+    assert run.process.wait(30) == 1
+    assert 'recorder_node: the disk of' in run.log.read_text()
+    assert not (tmp_path / 'bag').exists()
+
+
+@pytest.mark.promise('Recordings', 'nothing was recorded: said, with exit code 1', quick=1, full=20)
+def test_an_empty_bag_is_no_success(promise, recording, tmp_path):
+    for seed in promise.times():
+        run = recording(tmp_path / f'bag{seed}')
+        run.graph.until(lambda: run.probe.matched(*topics.RECORDED))  # noqa: B023
+        code, error = run.end()
+        assert code == 1
+        assert 'recorder: nothing was recorded: no message on ' in error
+
+
+def test_what_gets_lost_on_the_way_is_counted(graph, tmp_path):
+    """By the numbers that the middleware gives; here two publishers on one topic, and three lost messages."""
+    probe, other = graph.probe(), graph.probe()
+    recorder = graph.add(RecorderNode, bag=str(tmp_path / 'bag'), topics=['ball'])
+    graph.until(lambda: probe.matched(topics.BALL) and other.matched(topics.BALL))
+    for stamp in (1, 2, 3):
+        probe.say(topics.BALL, example(topics.BALL, stamp))
+        other.say(topics.BALL, example(topics.BALL, stamp))
+    graph.until(lambda: recorder.health.counted('messages') == 6)
+    assert len(recorder._number) == 2
+    assert recorder._lost.total() == 0
+    recorder._number = {key: number - 3 for key, number in recorder._number.items()}
+    probe.say(topics.BALL, example(topics.BALL, 4))
+    graph.until(lambda: recorder.health.counted('messages') == 7)
+    assert recorder._lost == {'/maze/ball': 3}
+    recorder.finish()
+    content = yaml.safe_load((tmp_path / 'bag' / 'metadata.yaml').read_text())['rosbag2_bagfile_information']
+    assert json.loads(content['custom_data']['lost']) == {'/maze/ball': 3}

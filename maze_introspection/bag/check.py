@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 from mcap.reader import SeekingReader
@@ -18,7 +20,7 @@ def check(path: Path) -> None:
     """Check all checksums of a rosbag2 folder or of one of its files.
 
     Of a bag that `BagWriter` wrote, each byte is checked, those of metadata.yaml against the copy in the MCAP file. One
-    without a checksum of its data (rosbag2's) is read through instead. SQLite has no checksums.
+    without a checksum of its data (rosbag2's) is read through instead. SQLite has no checksums: its pages are checked.
 
     Raises:
         BagError: if it is missing, unfinished or damaged; it names the first problem and what to do.
@@ -39,12 +41,14 @@ def problem_of(path: Path) -> str | None:
         journal = file.with_name(f'{file.name}-wal')
         if journal.exists() and journal.stat().st_size:
             return f'{path} is no finished bag: part of it is still in {journal.name}'
-        if file.suffix != '.mcap':
-            continue
+        told = None
         try:
-            problem = _file_problem(file)
-            told = None if problem else text_of(file, METADATA)
-        except ValueError as error:
+            if file.suffix == '.mcap':
+                problem = _file_problem(file)
+                told = None if problem else text_of(file, METADATA)
+            else:
+                problem = _database_problem(file)
+        except (ValueError, sqlite3.Error) as error:
             problem = str(error)
         if problem:
             return f'{path} is truncated or damaged: {file.name}: {problem}'
@@ -55,9 +59,7 @@ def problem_of(path: Path) -> str | None:
 
 def storage_files(path: Path) -> list[Path]:
     """The files with the messages, in their order."""
-    if not path.is_dir():
-        return [path]
-    found = [file for file in path.iterdir() if file.suffix in ('.mcap', '.db3')]
+    found = [file for file in (path.iterdir() if path.is_dir() else [path]) if file.suffix in ('.mcap', '.db3')]
     return sorted(found, key=lambda file: (len(file.name), file.name))  # NAME_9 before NAME_10
 
 
@@ -113,3 +115,9 @@ def _file_problem(file: Path) -> str | None:
     if summary and summary.statistics and summary.statistics.message_count != count:
         return f'want {summary.statistics.message_count:,} messages, got {count:,}'
     return None
+
+
+def _database_problem(file: Path) -> str | None:
+    with closing(sqlite3.connect(f'{file.resolve().as_uri()}?immutable=1', uri=True)) as database:
+        (said,) = database.execute('PRAGMA quick_check(1)').fetchone()
+    return None if said == 'ok' else str(said)

@@ -15,7 +15,7 @@ from mcap.opcode import Opcode
 from mcap.stream_reader import breakup_chunk
 
 from maze_introspection.bag.checksums import data_problem, read_at, summary_problem, summary_start
-from maze_introspection.bag.mcap_file import MAGIC
+from maze_introspection.bag.mcap_file import LIBRARY, MAGIC
 
 RECORD: dict[int, Any] = {
     Opcode.HEADER: records.Header,
@@ -58,14 +58,17 @@ def salvage(path: Path) -> Iterator[records.McapRecord | Damage]:
     """
     with path.open('rb') as stream:
         size = stream.seek(0, 2)
-        at, damaged, ended = len(MAGIC), False, False
+        at, damaged, ended, chunked = len(MAGIC), False, False, False
         if read_at(stream, 0, at) != MAGIC:
-            at, damaged = _resume(stream, 0, size), True
-            yield Damage(0, at, 'it does not begin as an MCAP file does')
+            damaged = True
+            yield Damage(0, 0, 'it does not begin as an MCAP file does')
         while at < size and not ended:
             try:
                 record, after = _record(stream, at, size)
                 inside = _opened(record) if isinstance(record, records.Chunk) else [record]
+                chunked |= isinstance(record, records.Chunk) or getattr(record, 'library', None) == LIBRARY
+                if chunked and isinstance(record, records.Message):  # else it would go unchecked
+                    raise ValueError('want messages in chunks, got one outside')
             except Exception as error:  # whatever a decoder stumbles over
                 after, damaged, inside = _resume(stream, at, size), True, []
                 yield Damage(at, after - at, str(error) or type(error).__name__)

@@ -25,6 +25,7 @@ def salvage_sqlite(path: Path) -> Iterator[records.McapRecord | Damage]:
             shutil.copy(file, folder)
         try:
             with closing(sqlite3.connect(Path(folder) / path.name)) as database:
+                database.execute('PRAGMA writable_schema=ON')  # else a database that was cut is not read at all
                 yield from _topics(database)
                 rows = database.execute('SELECT topic_id, timestamp, data FROM messages ORDER BY id')
                 for topic, stamp_ns, data in rows:
@@ -46,5 +47,5 @@ def _topics(database: sqlite3.Connection) -> Iterator[records.McapRecord]:
             text = TYPES.generate_msgdef(kind, ros_version=2)[0] if kind in TYPES.types else ''
             definitions[kind] = ('ros2msg' if text else '', text)
         encoding, text = definitions[kind]
-        yield records.Schema(text.encode(), encoding, number, kind)
+        yield records.Schema(id=number, name=kind, encoding=encoding, data=text.encode())
         yield records.Channel(number, name, 'cdr', {'offered_qos_profiles': qos, 'topic_type_hash': type_hash}, number)
