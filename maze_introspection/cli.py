@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -14,12 +15,14 @@ import numpy as np
 import numpy.typing as npt
 
 from maze_introspection.analysis import Analysis, analyze, compare_live
-from maze_introspection.bag import read_images, read_recording
-from maze_introspection.config import IntrospectionConfig, ReportConfig, ResultsConfig, TrialsConfig
+from maze_introspection.bag import BagError, read_images, read_recording
+from maze_introspection.bag.find import find_bags
+from maze_introspection.config import IntrospectionConfig, ReportConfig, ResultsConfig, TrialsConfig, VerifyConfig
 from maze_introspection.null import against_null, counting_steps, gaussian_channels_needed, over_grid
 from maze_introspection.report import text
 from maze_introspection.results import prepare, write_results
 from maze_introspection.statistics import summary, threshold_agreement
+from maze_policy.config import TiltConfig
 from maze_policy.maze import load_maze
 from maze_policy.parameters import MISSING_EXTRA, add_options, from_options
 from maze_policy.policy import GATE_NAMES
@@ -77,6 +80,24 @@ def _parser() -> argparse.ArgumentParser:
     add_options(trials, TrialsConfig)
     add_world_options(trials, 'nominal')
     trials.set_defaults(run=_trials)
+
+    proof = commands.add_parser(
+        'verify',
+        help='prove that a recording is whole and that its numbers are what it says',
+        epilog='exit code: 0 all is proven; 1 something is false or missing; 3 nothing is false, but not all could be '
+        'checked; 2 a bag could not be read, or bad input. docs/verify.md says what is proven, and how',
+        allow_abbrev=False,
+    )
+    proof.add_argument('bags', type=Path, nargs='+', metavar='BAG|DIR', help='rosbag2 folder, or a folder of them')
+    proof.add_argument(
+        '--checkpoint',
+        help='of the policy that played: NAME.safetensors, or the name of a shipped one (default: what the bag names)',
+    )
+    proof.add_argument('--json', type=Path, metavar='FILE', help='write everything there too, also every finding')
+    proof.add_argument('--namespace', help='of the policy; needed only where a bag holds more than one')
+    add_options(proof, VerifyConfig)
+    add_options(proof, TiltConfig, defaults=False)
+    proof.set_defaults(run=_verify)
 
     repairing = commands.add_parser(
         'repair',
@@ -209,6 +230,31 @@ def _report(options: argparse.Namespace) -> int:
     if size > 1e6 * limits.limit_mb:
         print(f'maze-introspection: the numbers alone are more than --limit-mb {limits.limit_mb:g}', file=sys.stderr)
     return 2 if any(side.analysis is None for side in sides) else int(bool(problems))
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from maze_introspection.verify import Verdict, verify
+
+    config = from_options(VerifyConfig, options)
+    tilt = {name: getattr(options, name) for name in ('tilt_step_deg', 'tilt_limit_deg')}
+    tilt = {name: value for name, value in tilt.items() if value is not None}
+    verdicts: list[Verdict] = []
+    unread: list[str] = []
+    for bag in [bag for path in options.bags for bag in find_bags(path)]:
+        try:
+            verdict = verify(bag, config, checkpoint=options.checkpoint, namespace=options.namespace, tilt=tilt)
+        except BagError as error:
+            print(f'maze-introspection: {error}', file=sys.stderr)
+            unread.append(str(bag))
+            continue
+        verdicts.append(verdict)
+        print(verdict.text(config.shown))
+    if options.json:
+        options.json.write_text(
+            json.dumps({'bags': [verdict.as_dict() for verdict in verdicts], 'unread': unread}, indent=2) + '\n'
+        )
+    codes = {verdict.exit_code for verdict in verdicts}
+    return 2 if unread else next((code for code in (1, 3) if code in codes), 0)
 
 
 def _repair(options: argparse.Namespace) -> int:

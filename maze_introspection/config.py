@@ -75,6 +75,25 @@ class ReportConfig(Config):
 
 
 @dataclass(frozen=True)
+class VerifyConfig(Config):
+    """How exactly a recording must keep what it says, where nothing is to the last bit."""
+
+    network_tolerance: float = parameter(
+        'largest deviation of recomputed gates, state and scores where another build computed them',
+        1e-4,
+        low=0.0,
+        high=0.1,
+    )
+    recurrence_tolerance: float = parameter(
+        'largest error of the LSTM recurrence where the recording does not keep it to the last bit',
+        IntrospectionConfig.recurrence_tolerance,
+        low=0.0,
+        high=0.1,
+    )
+    shown: int = parameter('findings printed of each check', 5, low=1)
+
+
+@dataclass(frozen=True)
 class IntrospectionNodeConfig(NodeConfig):
     """The node that looks into a policy while it plays."""
 

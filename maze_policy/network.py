@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import platform
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -107,6 +109,17 @@ class CnnLstm(nn.Module):
         before = None if memory is None else (memory[0][None], memory[1][None])
         hidden, after = self.lstm(features, before)
         return Sequence(functional.linear(hidden, self.actor.weight), hidden, (after[0][0], after[1][0]))
+
+
+def build() -> str:
+    """What rounds here: the same build gives the same bits, another one may not."""
+    try:
+        lines = Path('/proc/cpuinfo').read_text().splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(':')[2].strip() for line in lines if line.startswith('model name')]
+    processor = names[0] if names else platform.processor() or platform.machine()
+    return f'torch {torch.__version__}, {torch.backends.cpu.get_cpu_capability()}, {processor}'
 
 
 def normalised(images: Tensor) -> Tensor:

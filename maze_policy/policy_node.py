@@ -53,6 +53,7 @@ class PolicyNode(ManagedNode):
         self._config = config = declare(self, PolicyNodeConfig, on_change=self._on_change)
         tilt = declare(self, TiltConfig, 'physics')
         self._tilt_step_rad, self._tilt_limit_rad = np.radians([tilt.tilt_step_deg, tilt.tilt_limit_deg])
+        self.health.facts |= {key: getattr(tilt, name) for name, key in topics.TILT_KEYS.items()}
         maze, self._board = declare(self, Maze, 'maze', load_maze()), declare(self, BoardConfig, 'board')
         refuse_unknown_parameters(self)
         self._guard: BoardGuard | None = None
@@ -72,7 +73,10 @@ class PolicyNode(ManagedNode):
 
     def configure(self) -> None:
         """Load the policy, and tell its readout."""
-        self._policy = self._given or _load(self._config.checkpoint)
+        self._policy = self._given
+        if not self._policy:
+            self._policy, about = _load(self._config.checkpoint)
+            self.health.facts |= about
         # Warm up: the first step of a network takes many times the usual, and so does the first top view.
         height, width = self._board.height_px or OBSERVATION_PX, self._board.width_px or OBSERVATION_PX
         observation = observe(np.zeros((height, width, 3), np.uint8), self._board)
@@ -205,11 +209,19 @@ class PolicyNode(ManagedNode):
             self._guard.close()
 
 
-def _load(checkpoint: str) -> RecurrentPolicy:
-    from maze_policy.checkpoint import load_policy  # torch takes seconds to import: not for a policy that is given
+def _load(checkpoint: str) -> tuple[RecurrentPolicy, dict[str, object]]:
+    """The policy, and what /diagnostics says of it, so that a recording can be verified."""
+    # torch takes seconds to import: not for a policy that is given
+    from maze_policy.checkpoint import load_policy, provenance
+    from maze_policy.network import build
 
-    policy: RecurrentPolicy = load_policy(checkpoint or None, threads=1)
-    return policy
+    policy, of = load_policy(checkpoint or None, threads=1), provenance(checkpoint or None)
+    about = {
+        topics.CHECKPOINT_KEY: checkpoint or of['name'],
+        topics.CHECKPOINT_SHA256_KEY: of['sha256'],
+        topics.BUILD_KEY: build(),
+    }
+    return policy, about
 
 
 def main() -> int:

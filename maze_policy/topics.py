@@ -52,6 +52,13 @@ CHANGE_STATE_SERVICE = 'policy/change_state'  # lifecycle_msgs/srv/ChangeState: 
 PARAMETER_KEY = 'parameter '
 PARAMETERS_SINCE_KEY = 'parameters hold since the step of stamp, ns'
 
+# And the policy tells what played: with it a recording can be recomputed.
+CHECKPOINT_KEY = 'checkpoint'
+CHECKPOINT_SHA256_KEY = 'checkpoint SHA-256'
+BUILD_KEY = 'computed with'
+TILT_KEYS = {name: f'{PARAMETER_KEY}{name}' for name in ('tilt_step_deg', 'tilt_limit_deg')}
+POLICY_KEYS = (CHECKPOINT_KEY, CHECKPOINT_SHA256_KEY, BUILD_KEY, *TILT_KEYS.values())
+
 # Columns of PRECEDING_OFFSET. `gate` is the gate's row in LSTM_GATES (0 input, 1 forget, 3 output).
 OFFSET_COLUMNS = ('gate', 'channel', 'offset', 'action', 'distance_m', 'censored')
 

@@ -51,6 +51,10 @@ class OpenBag:
         """What the recording says about itself."""
         return self._reader.storage.metadata.custom or {}
 
+    def lists(self, topic: Topic) -> bool:
+        """Whether it was recorded, with or without a message."""
+        return self._connection(topic) is not None
+
     def count(self, topic: Topic) -> int:
         """Number of messages of a topic."""
         found = self._connection(topic)

@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from maze_introspection.analysis import Analysis, analyze
 from maze_introspection.bag import BagError, read_recording
+from maze_introspection.bag.find import find_bags
 from maze_introspection.config import IntrospectionConfig
 from maze_introspection.recording import Recording, join
 from maze_policy.maze import Maze
@@ -52,22 +53,6 @@ class TrialSet:
     bags: tuple[Bag, ...]
     problems: tuple[str, ...]
     namespace: str | None = None
-
-
-def find_bags(path: Path) -> list[Path]:
-    """The bag itself, or the bags in a folder, by name.
-
-    Raises:
-        BagError: if there is none.
-    """
-    if not path.is_dir() or (path / 'metadata.yaml').exists():
-        return [path]
-    inside = sorted(child for child in path.iterdir() if (child / 'metadata.yaml').exists())
-    if inside:
-        return inside
-    if any(path.glob('*.mcap')) or any(path.glob('*.db3')):
-        return [path]  # a recording without its metadata.yaml: reading it says what to do
-    raise BagError(f'want a bag or a folder of bags, got {path}: there is no metadata.yaml in it or in its folders')
 
 
 def collect(
