@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-MOST_B = 100_000  # read in half a second; the largest of ours has 6,000
+MOST_B = 50_000  # read within a second; the largest of ours has 6,000
+MOST_DEEP = 32  # brackets within brackets; PyYAML's time grows with the square
 
 
 def read_yaml(path: Path) -> Any:
@@ -25,12 +27,24 @@ def read_yaml(path: Path) -> Any:
         text = file.read(MOST_B + 1)
     if len(text) > MOST_B:
         raise ValueError(f'{path}: want at most {MOST_B} B of YAML, got more')
+    refuse_deep(path, text)
     try:
         return yaml.load(text.decode(), _Plain)
     except UnicodeDecodeError as error:
         raise ValueError(f'{path}: want YAML, got what is not a text file') from error
     except Exception as error:  # PyYAML stumbles over wrong tags in many ways, over deep nesting by recursion
         raise ValueError(f'{path}: want YAML, got {error}') from error
+
+
+def refuse_deep(path: Path, text: bytes) -> None:
+    """Refuse what takes a reader of YAML for ever.
+
+    Raises:
+        ValueError: naming the file and its depth.
+    """
+    deep = max(accumulate((byte in b'[{') - (byte in b']}') for byte in text), default=0)
+    if deep > MOST_DEEP:
+        raise ValueError(f'{path}: want YAML with at most {MOST_DEEP} brackets within each other, got {deep}')
 
 
 class _Plain(yaml.SafeLoader):
