@@ -60,6 +60,7 @@ test = [
     'playwright',
     'pre-commit',
     'pytest',
+    'pytest-cov',
     'pytest-timeout',
     'pytest-xdist',
     'ruff',
