@@ -65,6 +65,9 @@ def introspection_parameters(diagnostics: Any, namespace: str) -> tuple[int | No
 
     First the stamp of the step since which it does, None where it does not say; parameters that this version does not
     know (any more) are left out.
+
+    Raises:
+        BagError: where one of them is no JSON.
     """
     values = {
         pair.key: pair.value
@@ -74,5 +77,8 @@ def introspection_parameters(diagnostics: Any, namespace: str) -> tuple[int | No
     }
     names = {f'{topics.PARAMETER_KEY}{field.name}': field.name for field in dataclasses.fields(IntrospectionConfig)}
     since = values.get(topics.PARAMETERS_SINCE_KEY)
-    told = {names[key]: json.loads(value) for key, value in values.items() if key in names}
-    return None if since is None else int(since), told
+    try:
+        told = {names[key]: json.loads(value) for key, value in values.items() if key in names}
+        return None if since is None else int(since), told
+    except (ValueError, RecursionError) as error:
+        raise BagError(f'want JSON as parameters on {topics.DIAGNOSTICS.name}, got {error}') from error

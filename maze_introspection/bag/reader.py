@@ -250,7 +250,7 @@ def _maze(path: Path, custom: Mapping[str, str]) -> Maze | None:
     text = custom.get('maze')
     try:
         return Maze.from_dict(json.loads(text)) if text else None
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise BagError(f'{path}: the maze in its metadata is wrong: {error}') from error
 
 
