@@ -109,15 +109,15 @@ class ArmNode(CommandedNode):
         if hasattr(self, 'commands'):
             self.commands.clear()
         else:
-            self.listen_to(TiltCommands(self._config.command_timeout_s, self._config.max_age_s))
+            config = self._config
+            self.listen_to(TiltCommands(config.command_timeout_s, config.max_age_s, config.max_ahead_s))
         self.get_logger().info(f'level; listening to {topics.TILT_COMMAND.name}')
 
     def _play(self, now_s: float) -> None:
         """Follow the commands."""
         if self.commands.silent(now_s) and self._target_rad.any():  # silence after level is no news
             why = f'no good tilt command for {self._config.command_timeout_s * 1e3:g} ms: board levelled'
-            self.health.fail(why)
-            self.get_logger().warning(why, throttle_duration_sec=1.0)
+            self.alarm(why)
         self._target_rad = self.commands.tilt_rad(now_s)
         self._advance(self._target_rad)
 

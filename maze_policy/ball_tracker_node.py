@@ -29,7 +29,7 @@ class BallTrackerNode(BaseNode):
         maze, board = declare(self, Maze, 'maze', load_maze()), declare(self, BoardConfig, 'board')
         refuse_unknown_parameters(self)
         self._tracker = BallTracker(board, maze, brighter=config.ball_brighter, least_contrast=config.least_contrast)
-        self._fresh, self._used_s = Freshness(config.max_age_s), time.monotonic()
+        self._fresh, self._used_s = Freshness(config.max_age_s, config.max_ahead_s), time.monotonic()
         self._ball = self.output(topics.BALL)
         self.start_when_taken(config, self._start)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import signal
 import sys
@@ -26,7 +27,7 @@ from rclpy.utilities import remove_ros_args
 from maze_policy import messages
 from maze_policy.board import BoardConfig
 from maze_policy.config import CameraConfig, PhysicsConfig
-from maze_policy.health import Health
+from maze_policy.health import ERROR, WARN, Health, Report
 from maze_policy.maze import Maze
 from maze_policy.node_config import NodeConfig
 from maze_policy.parameters import Config, did_you_mean, fields_of
@@ -42,7 +43,8 @@ C = TypeVar('C', bound=Config)
 
 SHARED: dict[str, type[Config]] = {'maze': Maze, 'physics': PhysicsConfig, 'camera': CameraConfig, 'board': BoardConfig}
 
-DRAIN_LIMIT_S = 3.0
+DRAIN_LIMIT_S = 0.8  # a bag must be closed within a second of a signal
+HURRY_S = 0.5
 USERS_ERRORS = (ValueError, OSError, ParameterException)  # what a user can mend; a traceback does not help
 SPIN_S = 0.02  # how soon a signal is noticed when nothing else happens
 
@@ -134,6 +136,7 @@ class BaseNode(Node):
         self.steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._outputs: dict[Topic, Any] = {}
         self._heard_s = self._reported_s = time.monotonic()
+        self._hurried_s: dict[int, float] = {}  # when trouble of each level was reported at once
         self.output(DIAGNOSTICS)
         self.create_timer(1.0, self.report, clock=self.steady)
 
@@ -206,12 +209,28 @@ class BaseNode(Node):
         """Count a refused input; the first of its kind is logged, all are on /diagnostics."""
         if self.health.refuse(kind, str(why)):
             self.get_logger().warning(f'refused {kind}: {why} (further ones are counted on /diagnostics)')
+        self._report_at_once(WARN)
+
+    def alarm(self, why: str) -> None:
+        """Note that the node itself is in trouble, in the log too."""
+        self.health.fail(why)
+        self.get_logger().warning(why, throttle_duration_sec=1.0)
+        self._report_at_once(ERROR)
+
+    def _report_at_once(self, level: int) -> None:
+        """The reason for what was done is told with it; what then comes on and on is told twice a second."""
+        now_s = time.monotonic()
+        if now_s - self._hurried_s.get(level, -math.inf) > HURRY_S:
+            self._hurried_s[level] = now_s
+            self._publish_health(self.health.so_far(max(now_s - self._reported_s, 1e-3)))
 
     def report(self) -> None:
         """Put the health on /diagnostics."""
         now_s = time.monotonic()
-        report = self.health.report(max(now_s - self._reported_s, 1e-3))
+        self._publish_health(self.health.report(max(now_s - self._reported_s, 1e-3)))
         self._reported_s = now_s
+
+    def _publish_health(self, report: Report) -> None:
         name = self.get_fully_qualified_name()
         self._outputs[DIAGNOSTICS].publish(
             messages.diagnostics_message(messages.header_at(self.now_ns()), name, *report)

@@ -18,12 +18,13 @@ class TiltCommands:
 
     Args:
         timeout_s: without a good command for this long the tilt is level; so long a commander counts as one, s.
-        max_age_s: a tilt whose stamp is further than this from now is refused, s; infinite: stamps are not looked at.
+        max_age_s: a tilt whose stamp is older than this is refused, s; infinite: stamps are not looked at.
+        max_ahead_s: a tilt whose stamp is further in the future than this is refused, s.
     """
 
-    def __init__(self, timeout_s: float, max_age_s: float = math.inf) -> None:
+    def __init__(self, timeout_s: float, max_age_s: float = math.inf, max_ahead_s: float = math.inf) -> None:
         self._timeout_s = timeout_s
-        self._fresh = Freshness(max_age_s, 'command') if math.isfinite(max_age_s) else None
+        self._fresh = Freshness(max_age_s, max_ahead_s, 'command') if math.isfinite(max_age_s) else None
         self.clear()
 
     def clear(self) -> None:

@@ -28,10 +28,10 @@ class Health:
         self._troubles: list[tuple[int, str]] = []
         self._longest_s: dict[str, float] = {}
 
-    def count(self, what: str) -> None:
-        """Note that something was done once more."""
-        self._total[what] += 1
-        self._period[what] += 1
+    def count(self, what: str, times: int = 1) -> None:
+        """Note that something was done once more, or so many times."""
+        self._total[what] += times
+        self._period[what] += times
 
     def took(self, what: str, seconds: float) -> None:
         """Note how long something took; the report tells the longest of its period."""
@@ -58,7 +58,15 @@ class Health:
         return self._total[what]
 
     def report(self, period_s: float) -> Report:
-        """What happened since the last report, `period_s` ago, and the totals since the start."""
+        """What happened since the last report, `period_s` ago, and the totals since the start; begins the next."""
+        report = self.so_far(period_s)
+        self._period.clear()
+        self._longest_s.clear()
+        self._troubles.clear()
+        return report
+
+    def so_far(self, period_s: float) -> Report:
+        """The same, without an end of the period."""
         level, summary = max(self._troubles, key=lambda trouble: trouble[0], default=(OK, 'ok'))
         values: dict[str, object] = dict(self.facts)
         for what, total in self._total.items():
@@ -69,7 +77,4 @@ class Health:
         for kind, total in self._refused.items():
             values[f'refused: {kind}'] = total
             values[f'last reason: {kind}'] = self._reason[kind]
-        self._period.clear()
-        self._longest_s.clear()
-        self._troubles.clear()
         return Report(level, summary, values)

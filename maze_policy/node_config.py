@@ -7,6 +7,11 @@ from dataclasses import dataclass
 from maze_policy.parameters import Config, parameter
 from maze_policy.topics import TAKEN_BY
 
+# Two frames of 30 a second may be missing, which is 0.1 s; after three, 0.13 s, it is silence. Ours.
+SILENCE_S = 0.12
+# Two clocks that are not in step; a frame that is further ahead was not stamped by any of ours.
+AHEAD_S = 0.05
+
 
 @dataclass(frozen=True)
 class NodeConfig(Config):
@@ -28,7 +33,7 @@ class SimulatorNodeConfig(NodeConfig):
     episodes: int = parameter('end after this many episodes; 0 plays on', 0, low=0)
     time_limit_s: float = parameter('an episode that takes longer has failed, simulated s', 60.0, low=0.1, high=3600.0)
     command_timeout_s: float = parameter(
-        'without a tilt command for this long the board levels itself, s', 0.1, low=0.01
+        'without a tilt command for this long the board levels itself, s', SILENCE_S, low=0.01
     )
     answer_timeout_s: float = parameter(
         'at the end of an episode wait this long for the policy: for its last tilt, then for its reset, s', 2.0, low=0.0
@@ -57,10 +62,14 @@ class PolicyNodeConfig(ManagedNodeConfig):
     )
     camera_reliable: bool = parameter('subscribe reliably to the camera; false for a best-effort camera driver', True)
     max_age_s: float = parameter(
-        'a frame older (or newer) than this never reaches the LSTM, s', 0.1, low=0.001, high=10.0, changeable=True
+        'a frame older than this never reaches the LSTM, s', 0.1, low=0.001, high=10.0, changeable=True
     )
+    max_ahead_s: float = parameter(
+        'nor does one that is so far in the future, s', AHEAD_S, low=0.001, high=10.0, changeable=True
+    )
+    camera_rate_hz: float = parameter('frames that are missing are counted by it, Hz', 30.0, low=1.0, high=1000.0)
     level_after_s: float = parameter(
-        'without a frame for this long the board is levelled, s', 0.1, low=0.001, high=10.0, changeable=True
+        'without a frame for this long the board is levelled, s', SILENCE_S, low=0.001, high=10.0, changeable=True
     )
     forget_after_s: float = parameter(
         'without a frame for this long the memory is reset, s', 1.0, low=0.01, high=3600.0, changeable=True
@@ -123,7 +132,8 @@ class BallTrackerNodeConfig(NodeConfig):
     """The node that finds the ball in the camera image."""
 
     camera_reliable: bool = parameter('subscribe reliably to the camera; false for a best-effort camera driver', True)
-    max_age_s: float = parameter('a frame older (or newer) than this is not looked at, s', 0.1, low=0.001, high=10.0)
+    max_age_s: float = parameter('a frame older than this is not looked at, s', 0.1, low=0.001, high=10.0)
+    max_ahead_s: float = parameter('nor is one that is so far in the future, s', AHEAD_S, low=0.001, high=10.0)
     ball_brighter: bool = parameter('the ball is brighter than the floor; false: darker', True)
     least_contrast: float = parameter(
         'what differs from the floor by a smaller share than this is no ball', 0.08, low=0.01, high=10.0
@@ -163,11 +173,10 @@ class ArmNodeConfig(NodeConfig):
         high=1.0,
     )
     command_timeout_s: float = parameter(
-        'without a good tilt command for this long the board is levelled, s', 0.1, low=0.01, high=10.0
+        'without a good tilt command for this long the board is levelled, s', SILENCE_S, low=0.01, high=10.0
     )
-    max_age_s: float = parameter(
-        'a tilt whose frame is older (or newer) than this is refused, s', 0.2, low=0.001, high=10.0
-    )
+    max_age_s: float = parameter('a tilt whose frame is older than this is refused, s', 0.2, low=0.001, high=10.0)
+    max_ahead_s: float = parameter('so is one whose frame is so far in the future, s', AHEAD_S, low=0.001, high=10.0)
     joint_states_topic: str = parameter(
         'where the joints are told (sensor_msgs/JointState): the arm must be near the neutral pose at the start and '
         'follow its commands; empty: not looked at',

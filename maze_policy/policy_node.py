@@ -22,7 +22,7 @@ from maze_policy.node_config import PolicyNodeConfig
 from maze_policy.observation import observe
 from maze_policy.policy import PolicyStep, RecurrentPolicy, choose
 
-WATCH_S = 0.01
+WATCH_S = 0.005
 OUTPUTS = (
     topics.OBSERVATION,
     topics.LSTM_GATES,
@@ -61,8 +61,9 @@ class PolicyNode(ManagedNode):
             self._guard = BoardGuard(BoardWatch(self._board, maze).objection, config.board_check_s)
         self._given = policy
         self._policy: Any = None
-        self._fresh = Freshness(config.max_age_s)
+        self._fresh = Freshness(config.max_age_s, config.max_ahead_s)
         self._memory: Any = None  # None: the next frame starts an episode
+        self._size: messages.Shape = (None, None)  # of the episode's frames
         self._episodes = 0
         self._tilt_rad: Any = np.zeros(2)
         self._level, self._heard_frame_s = True, time.monotonic()
@@ -111,26 +112,32 @@ class PolicyNode(ManagedNode):
     def _on_change(self, config: PolicyNodeConfig) -> None:
         if config.checkpoint != self._config.checkpoint and self.configured:
             raise ValueError('the checkpoint is loaded by `configure`: deactivate and clean up first')
-        self._config, self._fresh.max_age_s = config, config.max_age_s
+        self._config = config
+        self._fresh.max_age_s, self._fresh.max_ahead_s = config.max_age_s, config.max_ahead_s
 
     def _on_frame(self, message: Any) -> None:
         stamp_ns, began_s = messages.stamp_ns(message.header), time.monotonic()
         if objection := self._fresh.objection(stamp_ns, self.now_ns()):
             self.refuse(*objection)
             return
+        passed_s = self._fresh.passed_s(stamp_ns)
+        self._watch()  # after a halt of the whole process this frame may be served before the timer
+        self._mind_silence(passed_s, f'from one frame to the next {passed_s:.2f} s passed on the clock')
+        first = self._memory is None
         try:
-            image = messages.picture(message, 'rgb8')
+            image = messages.picture(message, 'rgb8', (None, None) if first else self._size)
             observation = observe(image, self._board)
         except ValueError as error:
             self.refuse('malformed frame', error)
             return
         self._fresh.used(stamp_ns)
+        if not first and (missing := round(passed_s * self._config.camera_rate_hz) - 1) > 0:
+            self.health.count('missing frames', missing)
         if self._guard and self._guard.trouble:
             self._wait_for_board(self._guard, image)
             return
         self._heard_frame_s, self._frame_id = began_s, message.header.frame_id
 
-        first = self._memory is None
         step = self._policy.step(observation, self._policy.initial_memory() if first else self._memory)
         try:
             action = choose(step.scores)
@@ -138,7 +145,10 @@ class PolicyNode(ManagedNode):
             self._make_level(f'no-op and level: {error}', message.header)
             self._memory = None
             return
-        self._memory = step.memory
+        if (took_s := time.monotonic() - began_s) > self._config.level_after_s:
+            self._mind_silence(took_s, f'a step took {took_s * 1e3:.0f} ms')
+            return
+        self._memory, self._size = step.memory, (image.shape[0], image.shape[1])
         self._tilt_rad = next_tilt(self._tilt_rad, action, self._tilt_step_rad, self._tilt_limit_rad)
         self.tell(topics.TILT_COMMAND, messages.tilt_message(message.header, self._tilt_rad))
         self._level = False
@@ -172,11 +182,15 @@ class PolicyNode(ManagedNode):
 
     def _watch(self) -> None:
         silent_s = time.monotonic() - self._heard_frame_s
+        self._mind_silence(silent_s, f'no usable frame for {silent_s * 1e3:.0f} ms')
+
+    def _mind_silence(self, silent_s: float, why: str) -> None:
+        """Level after a short silence, forget after a long one."""
         if silent_s > self._config.level_after_s and not self._level:
-            self._make_level(f'level: no usable frame for {self._config.level_after_s * 1e3:g} ms')
+            self._make_level(f'level: {why}')
         if silent_s > self._config.forget_after_s:
             if self._memory is not None:
-                self.get_logger().info(f'memory reset: no usable frame for {self._config.forget_after_s:g} s')
+                self.get_logger().info(f'memory reset: {why}')
             self._memory = None
             self._fresh.forget()
 
@@ -191,8 +205,7 @@ class PolicyNode(ManagedNode):
     def _make_level(self, trouble: str = '', header: Any = None) -> None:
         """Command a level board; trouble goes to the log and to /diagnostics."""
         if trouble:
-            self.health.fail(trouble)
-            self.get_logger().warning(trouble, throttle_duration_sec=1.0)
+            self.alarm(trouble)
         self._tilt_rad = np.zeros(2)
         self._level = True
         header = header or messages.header_at(self.now_ns(), self._frame_id)

@@ -23,7 +23,7 @@ from maze_policy.simulator import ROUNDING_S, Simulator
 class SimulatorNode(CommandedNode):
     """Episode after episode; ends with exit code 0 when all were solved, else 1.
 
-    The arm trusts nobody: without a command for 100 ms, or with two nodes that command, the board levels itself.
+    The arm trusts nobody: without a command for a moment, or with two nodes that command, the board levels itself.
     """
 
     drains = False
