@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import itertools
 import os
@@ -28,8 +29,8 @@ DEADLINE_S = 60.0  # for what takes milliseconds on an idle machine
 _COUNT = itertools.count()
 
 
-@pytest.fixture
-def domain():
+@contextlib.contextmanager
+def free_domain():
     """A ROS_DOMAIN_ID that no other test on this machine uses meanwhile: whoever has its file locked has it."""
     first = os.getpid() * 7 + next(_COUNT)
     for number in (1 + (first + step) % 100 for step in range(100)):
@@ -41,6 +42,12 @@ def domain():
             yield number
             return
     pytest.fail('all 100 ROS_DOMAIN_IDs are taken')
+
+
+@pytest.fixture
+def domain():
+    with free_domain() as number:
+        yield number
 
 
 class Graph:

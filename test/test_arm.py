@@ -3,8 +3,6 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from maze_policy import arm
 from maze_policy.node_config import ArmNodeConfig
@@ -48,18 +46,19 @@ STEPS = {
 }
 
 
-@settings(max_examples=100, deadline=None)
-@given(
-    seed=st.integers(0, 2**32 - 1),
-    targets=st.sampled_from(sorted(TARGETS)),
-    steps=st.sampled_from(sorted(STEPS)),
-    start=st.tuples(st.floats(-LIMIT, LIMIT), st.floats(-LIMIT, LIMIT)),
+@pytest.mark.promise(
+    'Safety of control', 'random commands: tilt, rate and acceleration stay within limits', quick=20_000, full=1_000_000
 )
-def test_no_command_ever_makes_it_exceed_a_limit(seed, targets, steps, start):
-    """100 times 1000 commands: no violation in 100,000."""
-    rng = np.random.default_rng(seed)
-    count, most = violations(follower(start), TARGETS[targets](rng, 1000), STEPS[steps](rng, 1000))
-    assert count == 0, most
+def test_no_command_ever_makes_it_exceed_a_limit(promise):
+    worlds = list(itertools.product(TARGETS.values(), STEPS.values()))
+    for turn, commands in enumerate(promise.times(chunk=1000)):
+        rng = np.random.default_rng(turn)
+        targets, steps = worlds[turn % len(worlds)]
+        made = follower(rng.uniform(-LIMIT, LIMIT, 2))
+        count, most = violations(made, targets(rng, len(commands)), steps(rng, len(commands)))
+        assert count == 0, most
+        for what, share in zip(('tilt', 'rate', 'acceleration'), most):
+            promise.saw(f'share of the {what} limit', share)
 
 
 def test_the_limits_are_used_to_the_full():
