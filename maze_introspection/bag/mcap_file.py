@@ -1,9 +1,9 @@
 """An MCAP file of which all that is on the disk stays whole, whatever happens later.
 
 As `mcap.writer.Writer` would write it, but a chunk can be closed at any time; a chunk that the disk refuses leaves
-nothing behind; the index is kept packed, or an hour of camera images would take 100 MB of memory. Every byte is under
-a checksum: chunks each by their own, all up to DataEnd by its data_section_crc, the rest by the footer's summary_crc.
-Topics and types stand in the first chunk and before it, so that either can be lost.
+nothing behind; and the index is kept packed, or ten minutes of camera images would take 24 MB of memory. Every byte
+is under a checksum: chunks each by their own, all up to DataEnd by its data_section_crc, the rest by the footer's
+summary_crc. Topics and types stand in the first chunk and before it, so that either can be lost.
 """
 
 from __future__ import annotations
