@@ -1,7 +1,8 @@
 """One maze run, watched live, recorded, replayed and explained: `python -m maze_introspection.demo --out out/demo`.
 
 Starts the same nodes with the same parameters as `sim.launch.py`, as processes of their own over real DDS, with no
-launch system. Exit code 0 only if the maze was solved and live and replayed results are identical.
+launch system. Exit code 0 only if the maze was solved, live and replayed results are identical, and everything that was
+recorded is proven (docs/verify.md).
 """
 
 from __future__ import annotations
@@ -132,7 +133,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def demo(options: argparse.Namespace) -> None:
-    """Play, record, analyze, check.
+    """Play, record, analyze, check, verify.
 
     Raises:
         DemoError: saying which part failed.
@@ -143,12 +144,13 @@ def demo(options: argparse.Namespace) -> None:
         f'maze run over ROS 2, domain {options.domain_id}: {" + ".join(NODES)}, each a process of its own', flush=True
     )
     play(bag, environment(options.domain_id, out), options)
-    command = [sys.executable, '-m', 'maze_introspection.cli', 'analyze', str(bag), '--out', str(results)]
     print(f'analyzing {bag}, without ROS', flush=True)
-    code = subprocess.run(command, check=False).returncode
-    if code:
+    if code := subprocess.run(cli('analyze', bag, '--out', results), check=False).returncode:
         raise DemoError(f'the analysis of {bag} ended with exit code {code}')
     check(results)
+    print(f'verifying {bag}, with the checkpoint that it names', flush=True)
+    if code := subprocess.run(cli('verify', bag), check=False).returncode:
+        raise DemoError(f'not everything in {bag} is proven: exit code {code}')
     print(f'\nfigures: {results}/figure*.png\nbag:     {bag}')
 
 
@@ -202,6 +204,11 @@ def check(results: Path) -> None:
     live = summary['live']
     if not live['identical']:
         raise DemoError(f'live and replayed results differ: {live["says"]}')
+
+
+def cli(*arguments: object) -> list[str]:
+    """Command line of `maze-introspection`."""
+    return [sys.executable, '-m', 'maze_introspection.cli', *map(str, arguments)]
 
 
 def node_command(module: str, parameters: dict[str, Any]) -> list[str]:

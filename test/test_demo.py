@@ -85,6 +85,7 @@ def test_a_maze_is_solved_live_recorded_completely_and_explained_identically(dom
     assert gone(out)
     assert 'solved 1 of 1' in said
     assert 'live and replayed contributions and offsets are identical, bit for bit' in said
+    assert 'PASSED: 15 proven, 0 FALSE, 0 not checked' in said
     for figure in range(2, 7):
         for kind in ('png', 'svg'):
             assert list((out / 'analysis').glob(f'figure{figure}*.{kind}')), (figure, kind)

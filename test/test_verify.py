@@ -16,7 +16,7 @@ from made import made_recording, with_live
 from rosbags.rosbag2 import StoragePlugin, Writer
 from told import BEGIN_NS, CHECKPOINT, flipped, messages_of, of_topic, played, with_stamp, write
 
-from maze_introspection.bag import BagError, write_recording
+from maze_introspection.bag import BagError, read_recording, write_recording
 from maze_introspection.bag.access import open_bag
 from maze_introspection.cli import main
 from maze_introspection.config import IntrospectionConfig, VerifyConfig
@@ -96,6 +96,8 @@ def test_a_live_run_from_another_machine(capsys):
     memory = next(check.says for check in verdict.checks if check.name == 'memory')
     assert '178 of 178 steps follow from the one before, c = f c + i g to the last bit' in memory
     assert results(verify(RUN, checkpoint='distilled'))['readout'] == 'proven'
+    recording = read_recording(RUN)
+    assert [e.digest for e in verdict.episodes] == [digest({name: getattr(recording, name) for name in ARRAYS})]
 
 
 def test_another_checkpoint_is_not_taken_for_the_one_that_played(bag, tmp_path):
@@ -410,7 +412,7 @@ def test_numbers_that_are_none_and_messages_that_do_not_decode(run, tmp_path):
     assert {topics.LSTM_GATES.name, topics.LSTM_STATE.name} <= {topic for topic, _ in where(verdict)}
     assert {at for _, at in where(verdict)} == {stamp}, verdict.text(9)
     assert 'got 64FC1' in verdict.text(9).replace('little-endian ', '')
-    assert 'want finite gates' in verdict.text(9)
+    assert 'want finite output gate' in verdict.text(9)
 
 
 def test_a_message_that_went_astray(run, tmp_path):

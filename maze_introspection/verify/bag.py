@@ -104,7 +104,7 @@ def _verdict(
     in_range = check_range(steps)
     memory, hidden, resets, start = check_memory(steps, config.recurrence_tolerance)
     scores = check_scores(steps)
-    commands = check_tilt(heard, steps, TiltConfig.from_dict(said | tilt))
+    commands = check_tilt(heard, steps, TiltConfig.from_dict(said | tilt), named=bool(said or tilt))
     played, why = _played(heard, checkpoint)
     pictures = _check_pictures(bag, heard, steps, start, played, why, config)
     checks = (

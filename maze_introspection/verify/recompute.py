@@ -91,7 +91,7 @@ class Recomputation:
                 self._compare(step, part, want, got)
         differ = [not same for same, there in zip(self._same[step], present) if there]
         self._compared[step] = True
-        self._all_differ[step] = len(differ) > 1 and all(differ)
+        self._all_differ[step] = bool(differ) and all(differ)
         if not self._all_differ[step] or recorded is None:
             self._memory = now.memory
 

@@ -7,7 +7,7 @@ within a tolerance. The recording itself shows which: what nine of ten steps kee
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,8 @@ from maze_introspection.introspection import SCORE_TOLERANCE
 from maze_introspection.verify.steps import Bool, Float32, Steps
 from maze_introspection.verify.verdict import Check, Finding
 from maze_policy import topics
-from maze_policy.policy import CANDIDATE, FORGET, INPUT, OUTPUT
+from maze_policy.policy import CANDIDATE, FORGET, GATE_NAMES, INPUT, OUTPUT
+from maze_policy.topics import Topic
 
 MOST = 0.9  # of the steps, that settle what the others must keep
 TANH_ERROR = 2.0**-21  # relative: four units in the last place of tanh's float32
@@ -81,35 +82,26 @@ def check_memory(steps: Steps, tolerance: float) -> tuple[Check, Check, list[Fin
         if step not in already
     ]
     how = 'to the last bit' if exact else f'within {tolerance:g} (largest error {recurrence.worst:.2g})'
-    late = int((known & ~judged).sum())
-    memory = Check(
-        'memory',
-        f'{int(judged.sum())} of {len(steps)} steps follow from the one before, c = f c + i g {how}'
-        if not found
-        else f'{int(judged.sum()) - len(found)} of {int(judged.sum())} steps follow from the one before ({how})',
-        tuple(found),
-        f'{late} steps with nothing before them' if late else '',
-    )
+    right, late = int(judged.sum()) - len(found), int((known & ~judged).sum())
+    says = f'{right} of {len(steps)} steps follow from the one before, c = f c + i g {how}'
+    memory = Check('memory', says, tuple(found), f'{late} steps with nothing before them' if late else '')
     how = 'within 4 units in the last place' if sharp else f'within {tolerance:g}'
-    return (
-        memory,
-        Check('hidden', f'h = o tanh(c) in {int(whole.sum())} steps, {how}', tuple(unfit)),
-        resets,
-        empty_before,
-    )
+    says = f'h = o tanh(c) in {int(whole.sum()) - len(unfit)} of {len(steps)} steps, {how}'
+    return memory, Check('hidden', says, tuple(unfit)), resets, empty_before
 
 
 def check_range(steps: Steps) -> Check:
     """Finite numbers, gates 0 to 1, candidate, hidden and shares where they can be."""
     findings = []
-    for topic, name, values, low, high in (
-        (topics.LSTM_GATES, 'gates', steps.gates[:, [INPUT, FORGET, OUTPUT]], 0.0, 1.0),
+    parts: list[tuple[Topic, str, npt.NDArray[np.floating[Any]], float, float]] = [
+        *((topics.LSTM_GATES, f'{name} gate', steps.gates[:, gate], 0.0, 1.0) for gate, name in GATE_NAMES.items()),
         (topics.LSTM_GATES, 'candidate', steps.gates[:, CANDIDATE], -1.0, 1.0),
         (topics.LSTM_STATE, 'hidden', steps.hidden, -1.0, 1.0),
         (topics.LSTM_STATE, 'cell', steps.cell, -np.inf, np.inf),
         (topics.ACTION_SCORES, 'scores', steps.scores, -np.inf, np.inf),
         (topics.TILT_COMMAND, 'tilt', steps.tilt_rad, -np.inf, np.inf),
-    ):
+    ]
+    for topic, name, values, low, high in parts:
         if topic not in steps.has:
             continue
         flat = values.reshape(len(steps), -1)
@@ -144,8 +136,9 @@ def check_scores(steps: Steps) -> Check:
                 f'score of action {action} is {said[step, action]:.9g}, W_a h + b is off by {error[step, action]:.2g}'
             )
             findings.append(steps.at(says, f'{topics.ACTION_SCORES.name} or {topics.LSTM_STATE.name}', first + step))
-    many = int(whole.sum())
-    return Check('scores', f'scores = W_a h + b in {many} steps, within the rounding of a float32 sum', tuple(findings))
+    right = int(whole.sum()) - len(findings)
+    says = f'scores = W_a h + b in {right} of {len(steps)} steps, within the rounding of a float32 sum'
+    return Check('scores', says, tuple(findings))
 
 
 def _recurrence(steps: Steps, tolerance: float) -> _Recurrence:

@@ -17,8 +17,15 @@ from maze_policy.config import TiltConfig
 LEVEL: Float64 = np.zeros(3)
 
 
-def check_tilt(heard: Heard, steps: Steps, tilt: TiltConfig) -> Check:
-    """Commands in the order in which they were given; between steps only level ones."""
+def check_tilt(heard: Heard, steps: Steps, tilt: TiltConfig, *, named: bool) -> Check:
+    """Commands in the order in which they were given; between steps only level ones.
+
+    Args:
+        heard: the messages.
+        steps: the steps.
+        tilt: what an action does.
+        named: whether the bag or the user says so; if not, and it hardly ever fits, it is not that.
+    """
     if topics.TILT_COMMAND not in steps.has:
         return Check('tilt', unchecked=f'no {topics.TILT_COMMAND.name} was recorded')
     if steps.scores.shape[1] != len(ACTIONS):
@@ -61,7 +68,7 @@ def check_tilt(heard: Heard, steps: Steps, tilt: TiltConfig) -> Check:
             own, before = wanted[0], command
         else:
             own = before = command
-    if compared and len(wrong) > (1 - MOST) * compared and len(wrong) > 2:
+    if not named and len(wrong) > (1 - MOST) * compared and len(wrong) > 2:
         said = f'{len(wrong)} of {compared} commands do not come of actions of {tilt.tilt_step_deg:g} deg within '
         said += f'{tilt.tilt_limit_deg:g} deg: name those of the run (--tilt-step-deg, --tilt-limit-deg)'
         return Check('tilt', findings=tuple(findings), unchecked=said)
