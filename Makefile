@@ -12,7 +12,7 @@ READY := $(VENV)/.ready
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint soak bench results clean
+.PHONY: help demo test coverage mutants lint soak bench results clean
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/'
@@ -23,6 +23,12 @@ demo: $(READY) ## play one live episode over DDS, record it, analyse it, write t
 test: $(READY) ## the whole test suite; gets a Chromium for the report's tests where there is none
 	$(BIN)/python .ci/browser.py
 	$(BIN)/python -m pytest -n 2 --dist loadfile --timeout 300
+
+coverage: $(READY) ## the whole suite again, with how much of the core it reaches: 95 % of lines and branches, or it fails
+	$(BIN)/python -m pytest -n 2 --dist loadfile --timeout 300 --cov --cov-report term-missing:skip-covered
+
+mutants: $(READY) ## change one thing in contribution.py or offset.py, and a test must fail; 430 times, half an hour
+	$(BIN)/python test/mutants.py
 
 lint: $(READY) ## ruff and mypy
 	$(BIN)/ruff check .
@@ -45,7 +51,7 @@ results: $(READY) ## the paper's experiments, then docs/results.md; goes on wher
 	$(BIN)/maze-introspection results --jobs $(JOBS)
 
 clean: ## remove the virtual environment, caches and results
-	rm -rf $(VENV) out build install log *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) out build install log *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
 
 $(READY): setup.py package.xml constraints.txt .ci/make_venv.py
 	$(PYTHON) .ci/make_venv.py $(VENV)
