@@ -36,12 +36,16 @@ def check_messages(heard: Heard, steps: Steps) -> Check:
     others = sum(not _same(values, heard.readout()) for values in heard.series[topics.READOUT].values)
     if others:
         findings.append(Finding(f'{others} messages differ from the first: want one policy', topics.READOUT.name))
-    says = f'{len(steps)} steps, on {len(recorded)} topics each, in order'
+    says = f'{len(steps)} steps on {len(recorded)} topics'
     ball = steps.has.get(topics.BALL)
     if ball is not None and not ball.all():
         says += f'; the ball was seen in {int(ball.sum())} of them'
-    missing = [topic.name for topic in PER_STEP if topic not in recorded]
-    return Check('messages', says, tuple(findings), f'not recorded: {", ".join(missing)}' if missing else '')
+    lost = {topic.name: int((~steps.has[topic]).sum()) for topic in recorded}
+    if any(lost.values()):
+        says += '; missing: ' + ', '.join(f'{count} {name}' for name, count in lost.items() if count)
+    findings.sort(key=lambda finding: finding.stamp_ns or 0)
+    absent = [topic.name for topic in PER_STEP if topic not in recorded]
+    return Check('messages', says, tuple(findings), f'not recorded: {", ".join(absent)}' if absent else '')
 
 
 def check_episodes(heard: Heard, steps: Steps, resets: list[Finding]) -> Check:

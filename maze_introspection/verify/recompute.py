@@ -69,7 +69,7 @@ class Recomputation:
         self._same = np.ones((count, len(PARTS)), dtype=np.bool_)  # to the last bit
         self._off = np.zeros((count, len(PARTS)), dtype=np.float64)  # largest deviation
         self._where = np.zeros((count, len(PARTS)), dtype=np.int64)  # the element in which
-        self._all_differ = np.zeros(count, dtype=np.bool_)
+        self._present = np.stack([steps.has[topic] for topic in PARTS], axis=1)
 
     def take(self, step: int, frame: Frame) -> None:
         """Play one step."""
@@ -85,14 +85,12 @@ class Recomputation:
             now = self._policy.step(observation, memory)
         except ValueError:  # of another size: the view, or its decoding, says so
             return
-        present = [bool(steps.has[topic][step]) for topic in PARTS]
         for part, (want, got) in enumerate(zip(_parts(now), said)):
-            if present[part]:
+            if self._present[step, part]:
                 self._compare(step, part, want, got)
-        differ = [not same for same, there in zip(self._same[step], present) if there]
         self._compared[step] = True
-        self._all_differ[step] = bool(differ) and all(differ)
-        if not self._all_differ[step] or recorded is None:
+        # Where nothing fits, what the step began with is not what it was: the recording goes on from itself.
+        if recorded is None or self._same[step][self._present[step]].any():
             self._memory = now.memory
 
     def _recorded(self, step: int) -> Memory | None:
@@ -122,7 +120,7 @@ class Recomputation:
         wrong: Bool = ~self._same if strict else ~(self._off <= tolerance)
         findings: list[Finding] = []
         for step in np.flatnonzero(compared & wrong.any(axis=1)).tolist():
-            if self._all_differ[step] and wrong[step].all():
+            if wrong[step][self._present[step]].all():
                 says = f'gates, state and scores do not come of it ({self._say(step, 0)}), or a step before is missing'
                 findings.append(steps.at(says, topics.OBSERVATION, step))
                 continue
