@@ -18,7 +18,7 @@ from maze_policy.maze import Maze, load_maze
 # The keep-last depths of the contract suit listeners that want the newest; the recorder wants all.
 QUEUE = 200
 SLOW_S = 5.0
-CHUNK_S = 0.2  # what was heard longer ago than this is on the disk
+CHUNK_S = 0.1  # what was heard longer ago than this is on the disk
 
 
 class RecorderNode(BaseNode):
