@@ -106,12 +106,16 @@ def test_bits_do_not_depend_on_where_a_block_of_steps_ends():
     [
         (np.zeros((40, 128)), np.zeros((5, 256)), {}, r'want hidden \(T, n_l\).*\(40, 128\) and \(5, 256\)'),
         (np.zeros(128), np.zeros((5, 128)), {}, r'got \(128,\)'),
-        (np.array([[0.0, np.nan]]), np.zeros((5, 2)), {}, r'finite hidden.*\(0, 1\)'),
+        (np.zeros((2, 3)), np.zeros((0, 3)), {}, r'got \(2, 3\) and \(0, 3\)'),
+        (np.zeros((2, 0)), np.zeros((5, 0)), {}, r'got \(2, 0\) and \(5, 0\)'),
+        (np.array([[0.0, np.nan], [np.inf, 0.0]]), np.zeros((5, 2)), {}, r'finite hidden.*\(0, 1\)'),
         (np.zeros((1, 2)), np.array([[0.0, np.inf]]), {}, r'finite readout.*\(0, 1\)'),
         (np.zeros((1, 2)), np.zeros((5, 2)), {'bias': [0.0]}, r'bias \(5,\)'),
         (np.zeros((1, 2)), np.zeros((2, 2)), {'bias': [0.0, np.nan]}, r'finite bias'),
         (np.zeros((1, 2)), np.zeros((5, 2)), {'action': [5]}, r'actions 0 to 4, got 5'),
         (np.zeros((1, 2)), np.zeros((5, 2)), {'action': [-1]}, r'actions 0 to 4, got -1'),
+        (np.zeros((2, 2)), np.zeros((5, 2)), {'action': [4, -1]}, r'actions 0 to 4, got -1 to 4'),
+        (np.zeros((2, 2)), np.zeros((5, 2)), {'action': [0, 5]}, r'actions 0 to 4, got 0 to 5'),
         (np.zeros((2, 2)), np.zeros((5, 2)), {'action': [1]}, r'action numbers \(2,\)'),
         (np.zeros((1, 2)), np.zeros((5, 2)), {'action': [0.5]}, r'float64'),
     ],
@@ -128,6 +132,7 @@ def test_bad_input_is_an_error_that_says_what_came(hidden, readout, more, messag
         (np.array([[0.5, np.nan]]), 0.5, 'got nan'),
         (np.array([[0.5, -0.5]]), 0.5, 'got -0.5'),
         (np.zeros((1, 3)), 1.5, 'got 1.5'),
+        (np.zeros((1, 3)), -0.5, 'got -0.5'),
     ],
 )
 def test_salient_refuses(share, fraction, message):
@@ -139,6 +144,7 @@ def test_no_steps_no_contributions():
     c = contribution(np.zeros((0, 3)), np.zeros((5, 3)), action=np.zeros(0, dtype=int))
     assert c.share.shape == (0, 3)
     assert salient(c.share).shape == (0, 3)
+    assert salient(np.zeros((3, 0))).shape == (3, 0)
 
 
 def test_equals_captum_on_the_real_network():
@@ -195,3 +201,29 @@ def test_a_fraction_of_one_takes_every_channel_that_contributes():
     share = contribution(hidden, np.ones((1, 128), dtype=np.float32)).share
     assert (share.sum(axis=1, dtype=np.float64) > 1).any()
     np.testing.assert_array_equal(salient(share, 1.0), share > 0)
+
+
+def test_double_precision_is_kept():
+    """The sums are those of float64, also where a readout is given in it and a bias is not."""
+    rng = np.random.default_rng(0)
+    hidden, readout = np.tanh(rng.normal(size=(50, 40))), rng.normal(size=(5, 40))
+    bias = np.float32([0.1, 0.2, 0.3, 0.4, 0.5])
+    c = contribution(hidden, readout, bias=bias)
+    np.testing.assert_allclose(c.score, (hidden @ readout.T + bias.astype(float)).max(axis=1), rtol=1e-14)
+    weighted = np.maximum(readout[c.action] * hidden, 0)
+    np.testing.assert_allclose(c.share, weighted / weighted.sum(axis=1, keepdims=True), rtol=1e-14)
+    assert [values.dtype for values in c] == [np.float64, np.int64, np.float64, np.bool_, np.float64]
+    assert contribution(hidden.astype(np.float16), readout).share.dtype == np.float32
+
+
+def test_rows_and_columns_in_memory_decide_no_tie():
+    """The same addends in another order: their sums differ in the last bit, by the order in which they are added."""
+    rng = np.random.default_rng(0)
+    row = rng.normal(size=300)
+    readout = np.stack([rng.permutation(row) for _ in range(5)])
+    hidden = np.full((64, 300), 0.1)
+    hidden *= 1 + np.arange(64)[:, None] / 100
+    by_rows, by_columns = (contribution(np.array(hidden, order=order), readout) for order in 'CF')
+    assert by_rows.action.tolist() == by_columns.action.tolist()
+    assert by_rows.share.tobytes() == by_columns.share.tobytes()
+    assert by_rows.score.tobytes() == by_columns.score.tobytes()

@@ -112,9 +112,15 @@ def test_streaming_equals_batch_equals_the_double_loop_on_1000_cases():
 def test_a_refused_step_has_not_happened():
     tracker = OffsetTracker(2, 0.5, 0.02)
     tracker.step(np.array([0.1, 0.9]), np.zeros(2))
-    for gate in (np.array([0.9, np.nan]), np.zeros(3)):
+    good = np.zeros(2)
+    for gate, share in (
+        (np.array([0.9, np.nan]), good),
+        (np.zeros(3), good),
+        (good, good[:1]),
+        (good, np.full(2, np.inf)),
+    ):
         with pytest.raises(ValueError, match='got'):
-            tracker.step(gate, np.zeros(2))
+            tracker.step(gate, share)
     assert tracker.step(np.array([0.9, 0.9]), np.ones(2)).tolist() == [(0, 1, 1, 0, False), (1, 0, 1, 1, True)]
 
 
@@ -123,7 +129,7 @@ def test_a_refused_step_has_not_happened():
     [
         (np.zeros(3), np.zeros(3), r'want gate \(T, n_l\), got \(3,\)'),
         (np.zeros((3, 2)), np.zeros((3, 4)), r'want share \(3, 2\) to match gate, got \(3, 4\)'),
-        (np.array([[0.0, np.nan]]), np.zeros((1, 2)), r'finite gate.*\(0, 1\)'),
+        (np.array([[0.0, np.nan], [np.nan, 0.0]]), np.zeros((2, 2)), r'finite gate.*\(0, 1\)'),
         (np.zeros((1, 2)), np.array([[np.inf, 0.0]]), r'finite share.*\(0, 0\)'),
     ],
 )
@@ -133,11 +139,22 @@ def test_bad_input(gate, share, message):
 
 
 def test_bad_mask_and_beginnings():
-    with pytest.raises(ValueError, match='mask bool'):
-        step_offsets(np.zeros((2, 2)), np.zeros((2, 2)))
+    for mask in (np.zeros((2, 2)), np.zeros((2, 3), dtype=bool)):
+        with pytest.raises(ValueError, match='mask bool'):
+            step_offsets(np.zeros((2, 2)), mask)
+    with pytest.raises(ValueError, match='finite gate'):
+        step_offsets(np.array([[np.nan]]), np.ones((1, 1), dtype=bool))
     with pytest.raises(ValueError, match=r'begins \(2,\), got \(3,\)'):
         interval_offsets(np.zeros((2, 2)), np.zeros((2, 2)), begins=np.zeros(3, dtype=bool))
 
 
 def test_no_steps_no_offsets():
     assert len(interval_offsets(np.zeros((0, 4)), np.zeros((0, 4)))) == 0
+
+
+def test_offsets_of_an_hour_fit_into_their_rows():
+    want = [('channel', '<i4'), ('t0', '<i4'), ('t', '<i4'), ('offset', '<i4'), ('censored', '|b1')]
+    assert OFFSET.descr == want
+    gate, share = np.ones((100_000, 1)), np.zeros((100_000, 1))
+    gate[0], share[-1] = 0, 1
+    assert interval_offsets(gate, share).tolist() == [(0, 1, 99_999, 99_998, False)]
