@@ -129,6 +129,8 @@ class RecorderNode(BaseNode):
         if self._finished:
             return
         self._finished = True
+        if self.quiet_for_s() < self.quiet_s:
+            self.get_logger().info('others still talk; the bag ends here')
         self._bag.close()
         count = self._bag.count
         self.get_logger().info(f'{sum(count.values())} messages in {self._bag.path}')
