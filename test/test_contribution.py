@@ -227,3 +227,4 @@ def test_rows_and_columns_in_memory_decide_no_tie():
     assert by_rows.action.tolist() == by_columns.action.tolist()
     assert by_rows.share.tobytes() == by_columns.share.tobytes()
     assert by_rows.score.tobytes() == by_columns.score.tobytes()
+    assert [contribution(step[None], readout).action[0] for step in hidden] == by_rows.action.tolist()

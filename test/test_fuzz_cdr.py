@@ -5,7 +5,7 @@ from random import Random
 
 import numpy as np
 import pytest
-from fuzzing import fuzz, promised
+from fuzzing import promised
 from mutate import mutated
 
 DATA = Path(__file__).parent / 'data' / 'live_run'
@@ -15,17 +15,18 @@ MANY = 25_000  # per process
 @pytest.mark.promise('Bad input', 'mutated CDR payloads, read as a node reads them', quick=2000, full=1_000_000)
 def test_payloads_off_the_wire(promise):
     promised(promise, 'test_fuzz_cdr', 'off_the_wire', MANY)
+    assert most_is_refused(promise)
 
 
 @pytest.mark.promise('Bad input', 'mutated CDR payloads, read as out of a bag', quick=2000, full=1_000_000)
 def test_payloads_out_of_a_bag(promise):
     promised(promise, 'test_fuzz_cdr', 'out_of_a_bag', MANY)
+    assert most_is_refused(promise)
 
 
-@pytest.mark.parametrize('target', ['off_the_wire', 'out_of_a_bag'])
-def test_most_that_is_wrong_is_refused_and_what_is_only_another_number_is_not(target):
-    found = fuzz('test_fuzz_cdr', target, range(10_000_000, 10_000_400))
-    assert 0.4 < found['refused'] / 400 < 0.95
+def most_is_refused(promise):
+    """What is only another number cannot be; but a decoder that takes all, or nothing, is put to no test here."""
+    return all(40 < percent < 95 for percent in promise.seen['refused, %'])
 
 
 def payloads():

@@ -158,3 +158,7 @@ def test_offsets_of_an_hour_fit_into_their_rows():
     gate, share = np.ones((100_000, 1)), np.zeros((100_000, 1))
     gate[0], share[-1] = 0, 1
     assert interval_offsets(gate, share).tolist() == [(0, 1, 99_999, 99_998, False)]
+    tracker, gate, share = OffsetTracker(1), np.zeros(1), np.ones(1)
+    for _ in range(40_000):
+        tracker.step(gate, share)
+    assert tracker.step(gate + 1, share).tolist() == [(0, 40_000, 40_000, 0, False)]
