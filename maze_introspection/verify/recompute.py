@@ -103,7 +103,8 @@ class Recomputation:
         if want.shape != got.shape:
             self._same[step, part], self._off[step, part] = False, np.inf
         elif want.tobytes() != got.tobytes():
-            off = np.nan_to_num(np.abs(want.astype(np.float64) - got), nan=np.inf).ravel()
+            with np.errstate(invalid='ignore'):  # a flipped bit may have made a NaN
+                off = np.nan_to_num(np.abs(want.astype(np.float64) - got), nan=np.inf).ravel()
             self._same[step, part] = False
             self._where[step, part] = np.argmax(off)
             self._off[step, part] = off.max()
