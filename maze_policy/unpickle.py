@@ -14,6 +14,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+SAFE_TORCH = (2, 10)  # before it, weights_only could be made to run code: CVE-2025-32434, CVE-2026-24747
+
 
 def main(arguments: list[str]) -> int:
     """Read FILE, write OUT."""
@@ -25,6 +27,8 @@ def main(arguments: list[str]) -> int:
     try:
         if source.suffix == '.safetensors':
             tensors = safetensors.torch.load(source.read_bytes())
+        elif tuple(map(int, torch.__version__.split('.')[:2])) < SAFE_TORCH:
+            raise ValueError(f'want torch {".".join(map(str, SAFE_TORCH))} or newer, got {torch.__version__}')
         else:
             content = torch.load(source, map_location='cpu', weights_only=True)
             tensors = {name: value.detach().clone().contiguous() for name, value in named_tensors(content)}

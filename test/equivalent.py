@@ -21,6 +21,11 @@ EQUIVALENT = {
         '1.0 -> 2.0',
     ): 'where the sum is 0 every part of it is 0, whatever it is divided by',
     (
+        'contribution',
+        "order = np.argsort(-rows, axis=1, kind='stable')",
+        'without axis=',
+    ): 'of two axes the last, which it then is, is 1',
+    (
         'offset',
         'self._pending: Bool = np.zeros(channels, dtype=np.bool_)  # open, and has not contributed in this run',
         'zeros -> ones',
