@@ -6,7 +6,6 @@ CLOCK_MONOTONIC, which is one for all processes of a machine.
 
 import contextlib
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+from conftest import free_domain
 from fault_observer import CONTROLLER
 from fault_policy import STEP
 
@@ -153,7 +153,7 @@ class FaultGraph:
         return self.first('camera', since_ns, lambda line: line.did == 'good')
 
     def kill(self, name, number=signal.SIGKILL):
-        os.kill(self.processes[name].pid, number)
+        self.processes[name].send_signal(number)
         if number == signal.SIGKILL:
             self.processes[name].wait()
 
@@ -228,6 +228,17 @@ class FaultGraph:
             for process in left:
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     process.wait(max(end_s - time.monotonic(), 0.0))
+
+
+@contextlib.contextmanager
+def fault_graph(folder):
+    """A graph of its own, which ends with all its processes."""
+    with free_domain() as domain:
+        graph = FaultGraph(domain, folder)
+        try:
+            yield graph
+        finally:
+            graph.close()
 
 
 class Counts:

@@ -5,8 +5,7 @@ import time
 
 import numpy as np
 import pytest
-from conftest import free_domain
-from faults import SAFE_MS, FaultGraph, keeps, ms, slots, steps_of
+from faults import SAFE_MS, fault_graph, keeps, ms, slots, steps_of
 
 from maze_policy import topics
 
@@ -15,18 +14,14 @@ SLOTS = 60
 
 @pytest.fixture(scope='module')
 def playing(tmp_path_factory):
-    with free_domain() as number:
-        graph = FaultGraph(number, tmp_path_factory.mktemp('camera'))
-        try:
-            graph.watch(topics.PRECEDING_OFFSET, topics.CONTRIBUTION)
-            graph.node('introspection')
-            graph.node('arm', near_neutral_deg=0.1)
-            graph.leaning(wait_for='[introspection]')
-            graph.show()
-            graph.leans()
-            yield graph
-        finally:
-            graph.close()
+    with fault_graph(tmp_path_factory.mktemp('camera')) as graph:
+        graph.watch(topics.PRECEDING_OFFSET, topics.CONTRIBUTION)
+        graph.node('introspection')
+        graph.node('arm', near_neutral_deg=0.1)
+        graph.leaning(wait_for='[introspection]')
+        graph.show()
+        graph.leans()
+        yield graph
 
 
 @pytest.mark.promise(

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fault_observer import CONTROLLER
-from faults import FaultGraph
+from faults import fault_graph
 
 from maze_policy.node_config import ArmNodeConfig
 
@@ -22,9 +22,8 @@ NEXT_S = 0.025  # commands that came further apart may not be neighbours, or the
     quick=2_000,
     full=100_000,
 )
-def test_a_flood(promise, domain, tmp_path):
-    graph = FaultGraph(domain, tmp_path)
-    try:
+def test_a_flood(promise, tmp_path):
+    with fault_graph(tmp_path) as graph:
         for commands in promise.times(chunk=promise.count):
             graph.watch()
             graph.node('arm', near_neutral_deg=0.1)
@@ -47,8 +46,6 @@ def test_a_flood(promise, domain, tmp_path):
                 'it is used in earnest'
             )
             assert promise.seen['share of the acceleration limit'][-1] <= 1 + LITTLE
-    finally:
-        graph.close()
 
 
 def hardest(at_s, position, rate):
