@@ -75,7 +75,9 @@ def _mutants_of(module):
             else:
                 getattr(parent, field)[index] = old
             line = _line_of(node, parent)
-            found.append(Mutant(module, line, lines[line - 1].strip(), change, made))
+            again = sum(other.line == line and other.change.split(' #')[0] == change for other in found)
+            named = f'{change} #{again + 1}' if again else change  # one statement may have two of its kind
+            found.append(Mutant(module, line, lines[line - 1].strip(), named, made))
     return sorted(found, key=lambda mutant: mutant.line)
 
 

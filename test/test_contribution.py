@@ -214,6 +214,7 @@ def test_double_precision_is_kept():
     np.testing.assert_allclose(c.share, weighted / weighted.sum(axis=1, keepdims=True), rtol=1e-14)
     assert [values.dtype for values in c] == [np.float64, np.int64, np.float64, np.bool_, np.float64]
     assert contribution(hidden.astype(np.float16), readout).share.dtype == np.float32
+    assert salient(np.array([[0.5 + 1e-12, 0.5 - 1e-12], [0.5, 0.5]])).tolist() == [[True, False], [True, True]]
 
 
 def test_rows_and_columns_in_memory_decide_no_tie():
