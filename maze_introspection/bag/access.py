@@ -13,9 +13,13 @@ from rosbags.rosbag2 import Reader
 
 from maze_introspection.bag.check import check
 from maze_introspection.bag.decode import cdr_stamp_ns
-from maze_introspection.bag.writer import TYPES, BagError
+from maze_introspection.bag.writer import METADATA, TYPES, BagError
 from maze_policy import topics
+from maze_policy.parameters import shown
 from maze_policy.topics import Topic
+from maze_policy.yaml_file import refuse_deep
+
+METADATA_MOST_B = 200_000  # of a hundred topics 70,000
 
 
 @contextmanager
@@ -27,8 +31,10 @@ def open_bag(path: Path, namespace: str | None) -> Iterator[OpenBag]:
     """
     check(path)
     try:
+        _check_readable(path / METADATA)
         reader = Reader(path)
         reader.open()
+        _check_description(reader)
     except Exception as error:  # a damaged file shows as whatever its decoder stumbles over
         raise BagError(f'{path} is truncated, damaged or no rosbag2 folder: {error}') from error
     try:
@@ -123,3 +129,22 @@ class OpenBag:
         if wanted is not None and wanted.rstrip('/') not in found:
             raise BagError(f'{self.path} has no policy in namespace {wanted}; it has one in: {", ".join(found)}')
         return found[0] if wanted is None else wanted.rstrip('/')
+
+
+def _check_readable(metadata: Path) -> None:
+    """Refuse a metadata.yaml that takes its reader for ever."""
+    if metadata.exists():
+        if metadata.stat().st_size > METADATA_MOST_B:
+            raise ValueError(f'want {METADATA} of at most {METADATA_MOST_B} B, got {metadata.stat().st_size} B')
+        refuse_deep(metadata, metadata.read_bytes())
+
+
+def _check_description(reader: Reader) -> None:
+    """Refuse what metadata.yaml cannot mean; rosbags takes it as it is."""
+    for connection in reader.connections:
+        told = connection.topic, connection.msgtype, connection.msgcount
+        if [type(part) for part in told] != [str, str, int] or connection.msgcount < 0:
+            raise ValueError(f'want topics by name, type and number of messages, got {shown(told)}')
+    custom = reader.storage.metadata.custom or {}
+    if not isinstance(custom, dict) or not all(isinstance(part, str) for pair in custom.items() for part in pair):
+        raise ValueError(f'want names and texts as custom_data, got {shown(custom)}')
