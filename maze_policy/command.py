@@ -12,12 +12,14 @@ from maze_policy.freshness import Freshness
 Tilt = npt.NDArray[np.float64]
 LEVEL: Tilt = np.zeros(2)
 
+PRESENT_S = 1.0  # so long a commander counts as one after its last command: one that is late has not gone
+
 
 class TiltCommands:
     """The tilt that is commanded now: the last command of the only commander, else level.
 
     Args:
-        timeout_s: without a good command for this long the tilt is level; so long a commander counts as one, s.
+        timeout_s: without a good command for this long the tilt is level, s.
         max_age_s: a tilt whose stamp is older than this is refused, s; infinite: stamps are not looked at.
         max_ahead_s: a tilt whose stamp is further in the future than this is refused, s.
     """
@@ -29,7 +31,7 @@ class TiltCommands:
 
     def clear(self) -> None:
         """Start anew, with nobody heard yet."""
-        self._commanders: dict[bytes, float] = {}  # who commanded within the timeout, and when last
+        self._commanders: dict[bytes, float] = {}  # who is present, and when each commanded last
         self.level()
         if self._fresh:
             self._fresh.forget()
@@ -41,7 +43,7 @@ class TiltCommands:
     def take(self, tilt_rad: Tilt, who: bytes, stamp_ns: int, now_ns: int, now_s: float) -> tuple[str, str] | None:
         """Hear a command; kind of objection and reason, or None when it holds from now on.
 
-        A second commander levels the board until one of them has been silent for the timeout. A refused command is no
+        A second commander levels the board until one of them has been silent for `PRESENT_S`. A refused command is no
         sign of life. Level is welcome with any stamp: it answers a silence as often as a frame.
 
         Args:
@@ -51,14 +53,13 @@ class TiltCommands:
             now_ns: the node's clock, ns.
             now_s: the steady clock, s.
         """
-        recent = {one: at_s for one, at_s in self._commanders.items() if now_s - at_s <= self._timeout_s}
-        self._commanders = recent | {who: now_s}
+        present_s = max(PRESENT_S, self._timeout_s)
+        present = {one: at_s for one, at_s in self._commanders.items() if now_s - at_s <= present_s}
+        self._commanders = present | {who: now_s}
         if len(self._commanders) > 1:
             self.level()
             return 'second policy', f'want one node that commands the tilt, got {len(self._commanders)}: board levelled'
         if self._fresh and tilt_rad.any():
-            if not recent:  # after a silence the clock may have been set back
-                self._fresh.forget()
             if objection := self._fresh.objection(stamp_ns, now_ns):
                 return objection
             self._fresh.used(stamp_ns)

@@ -40,15 +40,17 @@ def test_a_command_holds_for_the_timeout():
     assert clock.commands.heard
 
 
-def test_a_second_commander_levels_until_one_of_them_is_silent():
+def test_a_second_commander_levels_until_one_of_them_has_gone():
     clock = Clock()
     clock.take(1000)
     assert clock.take(1010, -TILT, TWO) == 'second policy'
     assert clock.tilt(1010) == [0, 0]
     assert clock.take(1020) == 'second policy'
     assert clock.tilt(1020) == [0, 0]
-    assert clock.take(1111) is None
-    assert clock.tilt(1111) == TILT.tolist()
+    assert clock.take(1500) == 'second policy', 'one that is late has not gone'
+    assert clock.tilt(1500) == [0, 0]
+    assert clock.take(2011) is None
+    assert clock.tilt(2011) == TILT.tolist()
 
 
 def test_even_level_from_a_second_commander_is_one_too_many():

@@ -27,17 +27,14 @@ def graph(tmp_path):
         yield made
 
 
-def last_command(graph, before_ns):
-    return graph.said(topics.TILT_COMMAND, 0, before_ns)[-1]
-
-
 def begins_anew(graph, since_ns):
     """An episode begins after a time, and its steps go from a zero memory and from level.
 
-    The observer may come to hear a new process a few steps late; memory and tilt say how many there were.
+    The observer may come to hear a new process a few steps late; memory and tilt say how many there were. A halted
+    one may have the rest of an old step to say first.
     """
     episode = graph.first(topics.EPISODE, since_ns)
-    state = graph.first(topics.LSTM_STATE, since_ns)
+    state = graph.first(topics.LSTM_STATE, since_ns, lambda line: line.stamp >= episode.stamp)
     steps = steps_of(state)
     assert 1 <= steps <= 1 + slots(episode, state)
     tilt = graph.first(topics.TILT_COMMAND, since_ns, lambda line: line.stamp == state.stamp).tilt
@@ -56,17 +53,15 @@ FAULTS = ('killed', 'stopped for 1.2 s', 'hanging for 5 s')
 def test_a_policy_that_falls_silent(promise, playing):
     for turn in promise.times():
         fault = FAULTS[turn % len(FAULTS)]
-        playing.leans()
+        since_ns = playing.leans().t
         if fault == 'killed':
             playing.kill('policy')
-            silent = last_command(playing, time.monotonic_ns())
         elif fault == 'stopped for 1.2 s':
             playing.kill('policy', signal.SIGSTOP)
-            silent = last_command(playing, time.monotonic_ns())
         else:
-            last = playing.order(['white'], slots=1)
-            silent = playing.first(topics.TILT_COMMAND, last.t, lambda line, last=last: line.stamp == last.stamp)
-        back = playing.turns_back(silent.t)
+            playing.order(['white'], slots=1)
+        back = playing.turns_back(since_ns)
+        silent = playing.said(topics.TILT_COMMAND, 0, back.t)[-1]
         promise.saw('ms from the last command to the arm turning back', ms(back, silent))
         playing.reason('arm', silent.t, 'no good tilt command')
 
