@@ -10,7 +10,7 @@ from typing import Any
 from maze_introspection.bag import BagWriter
 from maze_introspection.config import RecorderConfig
 from maze_policy import topics
-from maze_policy.base_node import BaseNode, declare, refuse_unknown_parameters, run
+from maze_policy.base_node import NICE, BaseNode, declare, refuse_unknown_parameters, run
 from maze_policy.maze import Maze, load_maze
 
 # The keep-last depths of the contract suit listeners that want the newest; the recorder wants all.
@@ -21,7 +21,7 @@ SLOW_S = 5.0
 class RecorderNode(BaseNode):
     """Write every message to `BAG/metadata.yaml` and `BAG/BAG_0.mcap` without looking into it."""
 
-    niceness = 10
+    niceness = NICE
     wants_info = True  # for the time of publication
     quiet_s = 0.6  # the others' last words come after their own queues are drained
 
