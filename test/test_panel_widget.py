@@ -12,8 +12,8 @@ from python_qt_binding.QtWidgets import QApplication
 
 from maze_introspection.config import IntrospectionConfig
 from maze_introspection.introspection import Introspection
-from maze_introspection.panel.model import PanelModel
-from maze_introspection.panel.widget import PanelWidget
+from maze_introspection.panel.model import PanelModel, Said
+from maze_introspection.panel.widget import LONG, SILENT_S, SLOWLY, PanelWidget
 from maze_policy import topics
 from maze_policy.policy import OUTPUT
 
@@ -152,3 +152,54 @@ def test_what_is_drawn_is_what_the_model_says(panel):
     assert (x[0], x[-1]) == (-299.5, -0.5)
     begins = widget.channel._offsets.getData()[0][::2]
     assert (begins + 299.5).tolist() == view.offsets['t0'].tolist()
+
+
+def test_what_came_last_is_drawn_also_when_nothing_comes_after_it(panel):
+    widget, player = panel(steps=100)
+    widget.refresh()
+    for _ in range(60):
+        player.step()
+    for _ in range(SLOWLY):
+        widget.refresh()
+    shown = widget.model.histogram(OUTPUT)
+    assert f'{shown.counts.sum()} offsets' in widget.histogram._caption.text()
+    assert widget.scores._bars.opts['height'].tolist() == widget.model.scores().scores.tolist()
+
+
+def test_of_another_model_nothing_of_the_one_before_is_left(panel):
+    widget, _ = panel()
+    widget.pause.setChecked(True)
+    widget.look_at(PanelModel())
+    for plot in (widget.heat_map, widget.channel, widget.scores, widget.histogram, widget.picture):
+        assert plot.sentence.startswith('Nothing on')
+    assert not widget.pause.isChecked()
+    assert 'nobody says anything' in widget.status.text()
+
+
+def test_a_node_that_says_nothing_any_more_is_not_called_ok(panel, monkeypatch):
+    widget, _ = panel(steps=2)
+    now_s = time.monotonic()
+    monkeypatch.setattr(time, 'monotonic', lambda: now_s)
+    widget.model.add_node('policy', Said(0, 'ok', {}))
+    widget.model.add_node('camera', Said(1, f'refused <b>{"x" * 2 * LONG}', {}))
+    widget._tell_health()
+    assert 'policy ok' in widget.status.text()
+    assert 'WARNING: refused &lt;b&gt;xxx' in widget.status.text()
+    assert 'x' * LONG not in widget.status.text()
+    now_s += SILENT_S + 1
+    widget.model.add_node('camera', Said(0, 'ok', {}))
+    widget._tell_health()
+    assert 'has said nothing for 5 s' in widget.status.text()
+    assert 'camera ok' in widget.status.text()
+
+
+def test_the_boxes_show_the_thresholds_that_the_node_has(panel):
+    widget, _ = panel(steps=2)
+    asked = []
+    widget.parameter_wanted.connect(lambda *wanted: asked.append(wanted))
+    widget.model.add_node('introspection', Said(0, 'ok', {f'{topics.PARAMETER_KEY}theta_c': '0.125'}))
+    widget._tell_health()
+    assert (widget.thresholds['theta_c'].value(), widget.thresholds['theta_g'].value()) == (0.125, 0.5)
+    assert asked == [], 'to show it is not to ask for it'
+    widget.thresholds['theta_g'].setValue(0.75)
+    assert asked == [('theta_g', 0.75)]

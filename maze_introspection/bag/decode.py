@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import struct
 from pathlib import Path
 from typing import Any
@@ -12,8 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from maze_introspection.bag.writer import BagError
-from maze_introspection.config import IntrospectionConfig
-from maze_policy import topics
+from maze_introspection.config import told_parameters
 from maze_policy.topics import Topic
 
 Float32 = npt.NDArray[np.float32]
@@ -63,16 +60,9 @@ def cdr_stamp_ns(cdr: bytes) -> int:
 def introspection_parameters(diagnostics: Any, namespace: str) -> tuple[int | None, dict[str, float]]:
     """The parameters that the introspection node of a namespace works with, if this DiagnosticArray is its.
 
-    First the stamp of the step since which it does, None where it does not say; parameters that this version does not
-    know (any more) are left out.
+    First the stamp of the step since which it does, None where it does not say.
     """
-    values = {
-        pair.key: pair.value
-        for status in diagnostics.status
-        if status.name == f'{namespace}/introspection'
-        for pair in status.values
-    }
-    names = {f'{topics.PARAMETER_KEY}{field.name}': field.name for field in dataclasses.fields(IntrospectionConfig)}
-    since = values.get(topics.PARAMETERS_SINCE_KEY)
-    told = {names[key]: json.loads(value) for key, value in values.items() if key in names}
-    return None if since is None else int(since), told
+    pairs = (
+        pair for status in diagnostics.status if status.name == f'{namespace}/introspection' for pair in status.values
+    )
+    return told_parameters({pair.key: pair.value for pair in pairs})
