@@ -290,6 +290,8 @@ def test_nothing_is_a_sentence():
     assert model.picture() == 'Nothing on camera/image_raw yet; it comes from simulator or camera.'
     tell(model, 0)
     assert model.heat_map(30) == 'No channel has been salient in 1 steps.'
+    assert model.channel(2, OUTPUT, 30) == 'One step so far; a curve needs two.'
+    tell(model, 1)
     assert not model.channel(2, OUTPUT, 30).salient.any()
 
 

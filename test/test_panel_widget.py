@@ -8,6 +8,7 @@ os.environ.setdefault('QT_QPA_PLATFORM', 'offscreen')
 import numpy as np
 import pytest
 from made import made_recording
+from python_qt_binding.QtGui import QFontMetrics
 from python_qt_binding.QtWidgets import QApplication
 
 from maze_introspection.config import IntrospectionConfig
@@ -114,7 +115,11 @@ def test_1024_channels_are_drawn(panel):
     widget, _ = panel(channels=1024, steps=60)
     assert not widget.heat_map.sentence
     assert not widget.channel.sentence
-    assert '<b>' in widget.heat_map._caption.text()
+    axis = widget.heat_map.axes.getAxis('left')
+    [ticks] = axis._tickLevels
+    assert sum(int(name.partition('(')[2][:-1]) for _, name in ticks) == len(widget.model.heat_map(60).channels)
+    metrics = QFontMetrics(axis.style['tickFont'])
+    assert metrics.horizontalAdvance('tilt +x (1024)') + 10 < axis.width(), 'a name that does not fit is left out'
 
 
 def test_a_channel_that_was_never_salient_is_said_to_be(panel):

@@ -17,7 +17,7 @@ from maze_introspection.panel.model import Picture
 Colors = npt.NDArray[np.uint32]
 
 pg.setConfigOptions(background='w', foreground='#222222', imageAxisOrder='row-major', antialias=False)
-LEFT_PX = 82  # of every plot, so that the steps of two stand over each other
+LEFT_PX = 100  # of every plot, so that the steps of two stand over each other; room for `tilt +x (1024)`
 
 
 class Plot(QWidget):

@@ -215,6 +215,8 @@ class PanelModel:
                 return why
             if not 0 <= which < steps.channels:
                 return f'There is no channel {which}: the policy has channels 0 to {steps.channels - 1}.'
+            if steps.count == 1:
+                return 'One step so far; a curve needs two.'
             of_gate = steps.last(steps.gates[:, gate, which], kept)
             salient = steps.last(steps.salient[:, which], kept) > 0
             begins = steps.last(steps.broken, kept)

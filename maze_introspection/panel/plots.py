@@ -159,7 +159,7 @@ class ScoresPlot(Plot):
         if actions != self._actions:
             self._actions = actions
             self.axes.getAxis('bottom').setTicks([[(each, action_name(each, actions)) for each in range(actions)]])
-        limit = _round_up(1.1 * view.largest or 1.0)
+        limit = 1.1 * view.largest or 1.0  # not of this step's, or bars would jump
         self.reach(-0.6, actions - 0.4, -limit, limit)
         brushes = [pg.mkBrush(action_color(each)) for each in range(actions)]
         pens = [pg.mkPen('k', width=3) if each == best else pg.mkPen(None) for each in range(actions)]
