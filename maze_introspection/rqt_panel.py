@@ -34,7 +34,7 @@ from maze_policy.parameters import fields_of
 from maze_policy.qos import qos
 from maze_policy.topics import NAMESPACE, Topic
 
-LOOK_S, ASK_S = 0.5, 5.0  # how often to look for a camera, and to ask the policy for its parameters
+LOOK_S, ASK_EVERY = 0.5, 10  # how often to look for camera and policy; looks between two questions to it
 VIEW = [f'{group}.{field.name}' for group, of in (('maze', Maze), ('board', BoardConfig)) for field, _ in fields_of(of)]
 _NUMBER = itertools.count()
 
@@ -71,8 +71,9 @@ class Feed:
         self._get = self.node.create_client(GetParameters, 'policy/get_parameters')
         self._camera: Any = None  # the subscription
         self._camera_reliable = True
+        self._looks, self._asked = 0, None
         self.node.create_timer(LOOK_S, self._look_for_camera)
-        self.node.create_timer(ASK_S, self._ask_for_view)
+        self.node.create_timer(LOOK_S, self._ask_for_view)
         self._executor = fast_executor(context)
         self._executor.add_node(self.node)
         self._thread = threading.Thread(target=self._spin, name='maze panel', daemon=True)
@@ -141,8 +142,13 @@ class Feed:
             self._camera = self._hear(topics.CAMERA_IMAGE, self._on_picture, reliable=reliable)
 
     def _ask_for_view(self) -> None:
-        if self._get.service_is_ready():
-            self._get.call_async(GetParameters.Request(names=VIEW)).add_done_callback(self._on_view)
+        """Ask again and again: the policy may have been started anew, with another calibration."""
+        self._looks += 1
+        if (self._asked is None or self._looks % ASK_EVERY == 0) and self._get.service_is_ready():
+            if self._asked is not None:  # no answer came, or this does nothing
+                self._get.remove_pending_request(self._asked)
+            self._asked = self._get.call_async(GetParameters.Request(names=VIEW))
+            self._asked.add_done_callback(self._on_view)
 
     def _on_view(self, future: Any) -> None:
         values = zip(VIEW, future.result().values)

@@ -177,6 +177,8 @@ def test_of_another_model_nothing_of_the_one_before_is_left(panel):
     widget.look_at(PanelModel())
     for plot in (widget.heat_map, widget.channel, widget.scores, widget.histogram, widget.picture):
         assert plot.sentence.startswith('Nothing on')
+    for plot in (widget.heat_map, widget.channel, widget.scores, widget.histogram):
+        assert plot._caption.text() == ''
     assert not widget.pause.isChecked()
     assert 'nobody says anything' in widget.status.text()
 

@@ -112,10 +112,6 @@ def niceness(monkeypatch):
     return asked
 
 
-def test_it_yields_the_processor_to_what_acts(bench, niceness):
-    assert niceness == [10]
-
-
 @pytest.fixture
 def bench(graph, application):
     made = []
@@ -145,6 +141,11 @@ def test_it_shows_a_policy_that_plays_and_is_looked_into(bench):
     np.testing.assert_array_equal(widget.model.channel(channel, 3, 60).gates, recording.gates[:, :, channel])
     assert not widget.picture.sentence
     assert widget.windowTitle() == 'Maze / LSTM introspection (2)'
+
+
+def test_it_yields_the_processor_to_what_acts(bench, niceness):
+    bench(look=False)
+    assert niceness == [10]
 
 
 def test_messages_are_handled_off_the_gui_thread(bench):
@@ -255,8 +256,6 @@ def test_what_is_missing_or_bad_is_said_in_place_of_the_plot(bench):
 def test_where_the_ball_is_in_the_picture_comes_from_the_policy(bench, graph):
     b = bench(look=False)
     graph.add(lambda **kwargs: PolicyNode(Scripted(), **kwargs))
-    b.until(b.panel._feed._get.service_is_ready)
-    b.panel._feed._ask_for_view()
     b.until(lambda: b.panel.model.project is not None)
     assert b.panel.model.project(np.array([0.05, 0.1]), (200, 300)) == pytest.approx((199.5, -0.5))
 

@@ -54,7 +54,9 @@ class Plot(QWidget):
     def show_view(self, view: Any) -> None:
         """Draw a view, or say the sentence that it is."""
         self._sentence.say(view if isinstance(view, str) else '')
-        if not isinstance(view, str):
+        if isinstance(view, str):
+            self.name('')
+        else:
             self.draw(view)
 
     def draw(self, view: Any) -> None:
@@ -65,6 +67,7 @@ class Plot(QWidget):
         """The line above the plot, in HTML."""
         if caption != self._caption.text():
             self._caption.setText(caption)
+            self._caption.setHidden(not caption)
 
     def reach(self, left: float, right: float, bottom: float, top: float) -> None:
         """Set the range of the axes."""

@@ -150,10 +150,10 @@ class ScoresPlot(Plot):
         self._bars = pg.BarGraphItem(x=[0], height=[0], width=0.7)
         self.axes.addItem(self._bars)
         self._actions = 0
-        self.name('<b>Action scores</b>; outlined: the action taken')
 
     def draw(self, view: Scores) -> None:
         """Draw a bar per action."""
+        self.name('<b>Action scores</b>; outlined: the action taken')
         scores = view.scores
         actions, best = len(scores), int(np.argmax(scores))
         if actions != self._actions:
