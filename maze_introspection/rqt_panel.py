@@ -71,7 +71,8 @@ class Feed:
         self._get = self.node.create_client(GetParameters, 'policy/get_parameters')
         self._camera: Any = None  # the subscription
         self._camera_reliable = True
-        self._looks, self._asked = 0, None
+        self._looks = 0
+        self._asked: Any = None  # the last question
         self.node.create_timer(LOOK_S, self._look_for_camera)
         self.node.create_timer(LOOK_S, self._ask_for_view)
         self._executor = fast_executor(context)
