@@ -74,10 +74,27 @@ def path(bags, tmp_path_factory):
     return report(tmp_path_factory.mktemp('report') / 'report.html', bags)[0]
 
 
-@pytest.fixture
-def page(browser, path):
+@pytest.fixture(scope='module')
+def open_page(browser, path):
     with opened(browser, path) as page:
         yield page
+
+
+@pytest.fixture
+def page(open_page):
+    """The report as it opens: what an earlier test has chosen is set back, by the page's own means."""
+    open_page.evaluate("""() => { const side = report.sides[0];
+        if (side.playing) side.toggle();
+        side.kind = 'crossings';
+        side.episodes.value = side.data.start.episode;
+        report.table.sorted = null;
+        report.asAnalyzed();
+        report.channel = side.data.start.channel;
+        side.episodes.onchange();
+        document.activeElement.blur();
+        window.scrollTo(0, 0); }""")
+    open_page.mouse.move(1, 1)
+    return open_page
 
 
 def test_a_real_recording_agrees_with_python(browser, tmp_path):
@@ -103,17 +120,33 @@ def test_size_and_opening_time(browser, tmp_path, steps, resets, limit_s):
     path, code = report(tmp_path / 'report.html', tmp_path / 'bag')
     assert code == 0
     assert path.stat().st_size <= 25e6
-    took_s = []
-    for _ in range(3):  # the least: what shares the machine only ever adds
+    for _ in range(3):  # the least counts: what shares the machine only ever adds
         with opened(browser, path) as page:
             assert page.locator('#alarm').is_hidden()
-            took_s.append(cpu_s(page))
-    assert min(took_s) < limit_s
-    limit_mb = round(0.8e-6 * path.stat().st_size, 1)
-    small, _ = report(tmp_path / 'small.html', tmp_path / 'bag', '--limit-mb', limit_mb)
-    assert small.stat().st_size <= 1e6 * limit_mb
-    with opened(browser, small) as page:
-        assert 'th kept)' in page.locator('.seen small').inner_text()
+            took_s = cpu_s(page)
+        if took_s < limit_s:
+            return
+    pytest.fail(f'want it opened in less than {limit_s} s of CPU, the last of 3 took {took_s:.1f} s')
+
+
+def test_a_page_without_room_shows_the_picture_before(browser, tmp_path):
+    noisy = np.random.default_rng(0).integers(0, 256, (100, 84, 84), dtype=np.uint8)
+    noisy[:, 40:50, 40:50] = (40 + 2 * np.arange(100)[:, None, None]).astype(np.uint8)
+    write_recording(tmp_path / 'bag', made_recording(100, 4), observations=noisy)
+    whole, _ = report(tmp_path / 'whole.html', tmp_path / 'bag')
+    limit_mb = round(1e-6 * whole.stat().st_size - 0.3, 2)
+    with opened(browser, report(tmp_path / 'small.html', tmp_path / 'bag', '--limit-mb', limit_mb)[0]) as page:
+        every = page.evaluate('report.sides[0].data.pictures.every')
+        assert every >= 2
+        for step, before in ((2 * every, 0), (3 * every - 1, every - 1)):
+            page.evaluate(f'report.sides[0].setStep({step})')
+            page.wait_for_selector(f'canvas[data-step="{step - before}"]')
+            shade = page.evaluate(
+                "document.querySelector('canvas').getContext('2d').getImageData(45, 45, 1, 1).data[0]"
+            )
+            assert abs(shade - (40 + 2 * (step - before))) <= 8
+            late = f', {before} step{"s" * (before > 1)} before' if before else ''
+            assert page.locator('.seen small').inner_text() == f'what the policy saw{late} (one of {every} kept)'
 
 
 def test_the_slider_moves_frame_ball_cursor_and_facts(page, analysis):
@@ -241,6 +274,8 @@ def test_offsets_at_any_threshold_are_pythons(browser, path, analysis, source, t
         path = tmp_path / 'live.html'
         assert report(path, LIVE, '--theta-c', 0.02225, '--theta-g', 0.503)[1] == 0
     with opened(browser, path) as page:
+        says = [page.locator(f'#{theta}_says').inner_text() for theta in ('theta_g', 'theta_c')]
+        assert list(map(float, says)) == [config.theta_g, config.theta_c]
         for theta_g, theta_c in product((*THETA_G, config.theta_g), (*THETA_C, config.theta_c)):
             moved = analyze(analysis.recording, replace(config, theta_g=theta_g, theta_c=theta_c))
             found = page.evaluate(
@@ -297,6 +332,73 @@ def test_filters_change_counts_to_those_of_python(page, analysis):
         assert page.locator('.count').inner_text() == want
 
 
+def kinds(page):
+    """How many bookmarks of each kind there are, by name."""
+    found = (text.rsplit(' ', 1) for text in page.locator('.kinds option').all_inner_texts())
+    return {name: int(count.strip('()')) for name, count in found}
+
+
+def test_a_field_of_the_histogram_tells_its_range_and_makes_bookmarks(page, analysis):
+    page.select_option('.episodes', '-1')
+    count = histogram_of(page)
+    bar, column = np.unravel_index(count.argmax(), count.shape)
+    spot = page.evaluate(
+        """([x, y]) => { const plot = report.sides[0].histogram;
+        plot.scrollIntoView({ block: 'center' });
+        const { xaxis, yaxis } = plot._fullLayout, box = plot.getBoundingClientRect();
+        return [box.x + xaxis._offset + xaxis.d2p(x + 0.5), box.y + yaxis._offset + yaxis.d2p(y)]; }""",
+        [int(column), int(bar)],
+    )
+    page.mouse.move(*spot)
+    page.wait_for_selector('.histogram .hovertext')
+    said = page.locator('.histogram .hovertext').first.text_content()
+    assert said == f'{int(count[bar, column])} samplesdistance {column} to {column + 1} pxoffset {bar} steps'
+    page.mouse.click(*spot)
+    page.wait_for_function("() => report.sides[0].kind === 'bin'")
+    rows = analysis.of_gate(OUTPUT)
+    rows = rows[~rows['censored'] & (rows['offset'] == bar)]
+    away = 420 * analysis.recording.distance_m[rows['t']]  # 84 px over 0.2 m
+    moments = np.unique(rows['t'][np.floor(away) == column])
+    assert kinds(page)['chosen bin'] == len(moments)
+    page.evaluate('report.sides[0].setStep(0)')
+    page.keyboard.press('n')
+    assert page.evaluate('report.sides[0].step') == moments[moments > 0][0]
+    choose(page, gate=0)
+    assert 'chosen bin' not in kinds(page), 'its moments are those of another gate'
+
+
+def test_longest_offsets_are_those_of_the_chosen_channel_where_it_alone_is_asked_for(page, analysis):
+    page.select_option('.episodes', '-1')
+    choose(page, which='selected')
+    rows = analysis.of_gate(OUTPUT)
+    rows = rows[~rows['censored']]
+    for which in (0, 5):
+        page.click(f'tr[data-channel="{which}"]')
+        own = rows[rows['channel'] == which]
+        assert page.locator('.count').inner_text().startswith(f'{len(own)} offset')
+        longest = own[np.argsort(-own['offset'], kind='stable')][:20]
+        assert kinds(page)['longest offsets'] == len(np.unique(longest['t']))
+
+
+def test_where_offsets_have_no_place_in_the_histogram_they_are_counted_apart(browser, tmp_path):
+    made = made_recording(150, 12, resets=(0,))
+    ball_m = made.ball_m.copy()
+    ball_m[60:80] = np.nan
+    ball_m[80:100] = 0.15  # the tracker took something else for the ball
+    write_recording(tmp_path / 'bag', replace(made, ball_m=ball_m))
+    analysis = analyze(read_recording(tmp_path / 'bag'), CONFIG)
+    rows = analysis.of_gate(OUTPUT)
+    t = rows['t'][~rows['censored']]
+    unseen, beyond = (int(((first <= t) & (t < first + 20)).sum()) for first in (60, 80))
+    assert unseen
+    assert beyond
+    with opened(browser, report(tmp_path / 'report.html', tmp_path / 'bag')[0]) as page:
+        said = page.locator('.count').inner_text()
+        assert said.startswith(f'{len(t)} offsets; ')
+        assert said.endswith(f'; {unseen} without a ball; {beyond} with the ball beyond the rim')
+        assert histogram_of(page).sum() == len(t) - unseen - beyond
+
+
 def test_heatmap_and_table_are_pythons_for_one_episode_and_for_all(page, analysis):
     for value, part in (('-1', analysis), ('0', of_episode(analysis, 0)), ('2', of_episode(analysis, 2))):
         page.select_option('.episodes', value)
@@ -322,7 +424,7 @@ def test_heatmap_and_table_are_pythons_for_one_episode_and_for_all(page, analysi
             if table.salient_steps[which]:
                 got = [float(line[name]) for name in ('action_purity', 'ring_share', 'spread_m')]
                 want = [table.action_share[which], table.ring_share[which], table.spread_m[which]]
-                np.testing.assert_allclose(got, want, rtol=1e-6)
+                assert got == want  # in full precision
 
 
 def test_the_table_sorts_and_is_saved(page):
@@ -380,6 +482,12 @@ def test_compare_shows_both_sides_and_what_changed(browser, bags, tmp_path):
         assert list(map(float, order)) == sorted(map(float, order), reverse=True)
         page.locator('#table tbody tr').nth(4).click()
         which = page.evaluate('report.channel')
+        for index in (1, 0):  # the keys move the side that was touched last, and it shows
+            page.locator('.now').nth(index).click()
+            assert page.locator('.side.active').count() == 1
+            assert page.locator('.side').nth(index).evaluate("side => side.classList.contains('active')")
+            page.keyboard.press('ArrowRight')
+            assert page.evaluate('report.sides.map((side) => side.step)') == [1 - index, 1]
         assert which == int(lines[4]['channel'])
         for index, one in enumerate(sides):
             page.evaluate(f'report.sides[{index}].episodes.value = 0; report.sides[{index}].episodes.onchange()')

@@ -28,7 +28,7 @@ Object.assign(Side.prototype, {
       late = this.at - of;
     this.seen.textContent =
       `${pictures.what}${late ? `, ${late} step${late > 1 ? 's' : ''} before` : ''}` +
-      (pictures.every > 1 ? ` (every ${pictures.every}th kept)` : '');
+      (pictures.every > 1 ? ` (one of ${pictures.every} kept)` : '');
     const sheet = Math.floor(index / pictures.per_sheet),
       place = index % pictures.per_sheet;
     const image = this.sheet(sheet);
