@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -26,18 +27,28 @@ def main() -> None:
     """Find a Chromium, or get one; never fails by itself."""
     if found():
         return
-    print('Getting a Chromium for the tests of the report ...', flush=True)
-    quietly = {**os.environ, 'DEBIAN_FRONTEND': 'noninteractive'}
-    for command in ways():
-        print(' '.join(command), flush=True)
-        try:
-            code = subprocess.run(command, stdin=subprocess.DEVNULL, env=quietly, timeout=LIMIT_S).returncode
-        except (OSError, subprocess.TimeoutExpired) as error:
-            print(error, flush=True)
-            continue
-        if not code and 'install' in command and found():
-            return
+    if 'CHROMIUM' not in os.environ:
+        print('Getting a Chromium for the tests of the report ...', flush=True)
+        for command in ways():
+            if run(command) and 'install' in command and found():
+                return
     print(HOW, flush=True)
+
+
+def run(command: list[str]) -> bool:
+    """Whether a command ended well, and in time; asks nothing."""
+    print(' '.join(command), flush=True)
+    quietly = {**os.environ, 'DEBIAN_FRONTEND': 'noninteractive'}
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, env=quietly, start_new_session=True)
+    try:
+        return process.wait(LIMIT_S) == 0
+    except subprocess.TimeoutExpired:
+        print(f'given up after {LIMIT_S:g} s', flush=True)
+        return False
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGTERM)  # what it has started, too
+            process.wait()
 
 
 def found() -> bool:
