@@ -70,6 +70,7 @@ def test_it_shows_what_an_analysis_of_the_same_steps_finds():
         mine = found[(found['channel'] == channel) & ~found['censored'] & (found['t'] >= 80)]
         assert (shown.offsets['t'] + 80).tolist() == mine['t'].tolist()
         assert shown.offsets['offset'].tolist() == mine['offset'].tolist()
+        assert (shown.offsets['t0'] + 80).tolist() == mine['t0'].tolist()
         np.testing.assert_array_equal(shown.share, analysis.contribution.share[80:, channel])
         np.testing.assert_array_equal(shown.salient, analysis.salient[80:, channel])
 
@@ -80,11 +81,12 @@ def test_parts_that_come_after_the_next_step_began_still_tell_that_memory_contin
     def state(t):
         take(model, topics.LSTM_STATE, int(recording.stamp_ns[t]), [recording.hidden[t], recording.cell[t]])
 
-    for t in range(40):
+    def gates(t):
         take(model, topics.LSTM_GATES, int(recording.stamp_ns[t]), recording.gates[t])
-        if t:
-            state(t - 1)
-    state(39)
+
+    for t in range(0, 40, 2):
+        for part, of in ((gates, t), (gates, t + 1), (state, t + 1), (state, t)):
+            part(of)
     assert not model.refused
     assert model.channel(0, OUTPUT, 40).breaks.tolist() == [0]
 
@@ -126,7 +128,9 @@ def test_rows_keep_their_order_and_new_ones_come_last_in_their_group():
     assert model.heat_map(30).channels.tolist() == [2, 0, 5, 4, 1]
     for t in range(5, 5 + CAPACITY):
         tell(model, t)
-    assert model.heat_map(30).channels.tolist() == [2, 0, 5, 4, 1], 'also when they are salient no more'
+    view = model.heat_map(CAPACITY)
+    assert view.channels.tolist() == [2, 0, 5, 4, 1], 'also when they are salient no more'
+    assert not view.pixels.any()
 
 
 def test_a_channel_moves_to_another_action_only_after_a_clear_change():
@@ -147,6 +151,7 @@ def test_only_the_window_is_shown_and_a_young_one_is_empty_on_the_left():
         tell(model, t, [1], 2)
     view = model.heat_map(30)
     assert view.pixels.tolist() == [[0] * 20 + [3] * 10]
+    assert view.breaks.tolist() == list(range(20, 30)), 'without states nobody knows'
     for t in range(10, CAPACITY + 50):
         tell(model, t, [1] if t % 2 else [], 2)
     assert model.heat_map(30).pixels.tolist() == [[0, 3] * 15]
@@ -235,7 +240,10 @@ def test_what_does_not_fit_is_refused_and_the_rest_goes_on(topic, matrix, says):
     take(model, topic, 10**18 + STEP_NS, matrix)
     assert says in model.refused[topic.name]
     tell(model, 2, [1])
-    assert model.heat_map(30).pixels.sum() == 2
+    tell(model, 3, [1])
+    assert model.heat_map(30).pixels.sum() == 3
+    if topic is not topics.PRECEDING_OFFSET:
+        assert topic.name not in model.refused, 'the next one is good'
 
 
 def test_a_late_part_is_refused_and_a_clock_that_was_set_back_begins_anew():
