@@ -16,10 +16,12 @@ import pytest
 from browser import cpu_s, opened, started
 from made import keeping, made_recording
 from rosbags.rosbag2 import Reader
+from test_explore import filmed
 
 from maze_introspection.analysis import analyze
 from maze_introspection.bag import BagWriter, read_recording, write_recording
 from maze_introspection.cli import main
+from maze_introspection.colors import action_color
 from maze_introspection.config import IntrospectionConfig
 from maze_introspection.explore import collect
 from maze_introspection.explore.bookmarks import crossings, flips
@@ -28,6 +30,7 @@ from maze_introspection.figures.heatmap import salient_actions
 from maze_introspection.figures.histogram import joint_histogram
 from maze_introspection.selection import of_episode, rows_by_action
 from maze_introspection.statistics import channels, ring_offsets, spread
+from maze_policy.actions import ACTIONS
 from maze_policy.policy import GATE_NAMES, OUTPUT
 from maze_policy.topics import ALL, LSTM_GATES
 
@@ -52,6 +55,12 @@ def shades(steps):
     return np.broadcast_to((40 + np.arange(steps) % 200).astype(np.uint8)[:, None, None], (steps, 84, 84))
 
 
+def tilted(made):
+    """With a tilt that is another at every step and about either axis."""
+    angle = np.arange(made.steps) / 7
+    return replace(made, tilt_rad=0.08 * np.column_stack([np.sin(angle), np.cos(2 * angle)]))
+
+
 @pytest.fixture(scope='module')
 def bags(tmp_path_factory):
     """Three episodes in two bags, one of them with a step missing; every step has a picture."""
@@ -59,6 +68,7 @@ def bags(tmp_path_factory):
     one = made_recording(170, 12, resets=(0, 90))
     two = keeping(made_recording(120, 12, seed=0, solved=False), np.arange(120) != 61)
     two = replace(two, readout=one.readout, scores=two.hidden @ one.readout[:, :-1].T)
+    one, two = tilted(one), tilted(two)
     write_recording(folder / 'one', one, observations=shades(170))
     write_recording(folder / 'two', two, observations=shades(119))
     return folder
@@ -129,24 +139,32 @@ def test_size_and_opening_time(browser, tmp_path, steps, resets, limit_s):
     pytest.fail(f'want it opened in less than {limit_s} s of CPU, the last of 3 took {took_s:.1f} s')
 
 
-def test_a_page_without_room_shows_the_picture_before(browser, tmp_path):
-    noisy = np.random.default_rng(0).integers(0, 256, (100, 84, 84), dtype=np.uint8)
-    noisy[:, 40:50, 40:50] = (40 + 2 * np.arange(100)[:, None, None]).astype(np.uint8)
-    write_recording(tmp_path / 'bag', made_recording(100, 4), observations=noisy)
-    whole, _ = report(tmp_path / 'whole.html', tmp_path / 'bag')
-    limit_mb = round(1e-6 * whole.stat().st_size - 0.3, 2)
-    with opened(browser, report(tmp_path / 'small.html', tmp_path / 'bag', '--limit-mb', limit_mb)[0]) as page:
+def test_without_room_for_all_pictures_it_is_the_one_before(browser, tmp_path):
+    """Camera pictures, not square; two episodes, the second of which begins between two kept pictures."""
+    made = made_recording(81, 4, resets=(0, 41))
+    noisy = np.random.default_rng(0).integers(0, 256, (81, 60, 90, 3), dtype=np.uint8)
+    noisy[:, 30:50, 60:80] = (40 + 2 * np.arange(81)[:, None, None, None]).astype(np.uint8)
+    write_recording(tmp_path / 'bag', made)
+    bag = filmed(tmp_path / 'bag', 'film', dict(enumerate(noisy)))
+    whole, _ = report(tmp_path / 'whole.html', bag)
+    limit_mb = round(1e-6 * whole.stat().st_size - 0.15, 2)
+    with opened(browser, report(tmp_path / 'small.html', bag, '--limit-mb', limit_mb)[0]) as page:
         every = page.evaluate('report.sides[0].data.pictures.every')
-        assert every >= 2
-        for step, before in ((2 * every, 0), (3 * every - 1, every - 1)):
+        assert 2 <= every <= 6
+        page.select_option('.episodes', '-1')
+        last = 80 // every * every
+        for step, before in ((2 * every, 0), (3 * every - 1, every - 1), (last, 0)):
             page.evaluate(f'report.sides[0].setStep({step})')
             page.wait_for_selector(f'canvas[data-step="{step - before}"]')
             shade = page.evaluate(
-                "document.querySelector('canvas').getContext('2d').getImageData(45, 45, 1, 1).data[0]"
+                "document.querySelector('canvas').getContext('2d').getImageData(70, 40, 1, 1).data[0]"
             )
-            assert abs(shade - (40 + 2 * (step - before))) <= 8
+            assert abs(shade - (40 + 2 * (step - before))) <= 12
             late = f', {before} step{"s" * (before > 1)} before' if before else ''
-            assert page.locator('.seen small').inner_text() == f'what the policy saw{late} (one of {every} kept)'
+            assert page.locator('.seen small').inner_text() == f'camera{late} (one of {every} kept)'
+        if 41 % every:
+            page.evaluate('report.sides[0].setStep(41)')
+            assert 'no picture of this step' in page.locator('.seen small').inner_text()
 
 
 def test_the_slider_moves_frame_ball_cursor_and_facts(page, analysis):
@@ -162,7 +180,12 @@ def test_the_slider_moves_frame_ball_cursor_and_facts(page, analysis):
         chips = [int(text) for text in page.locator('.chips button').all_inner_texts()]
         assert chips == top[np.argsort(-analysis.contribution.share[step, top], kind='stable')].tolist()
         ring = analysis.ring[step]
-        assert (f'ring {ring}' if ring else 'centre') in page.locator('.moment dl').inner_text()
+        facts = page.locator('.moment dl').inner_text()
+        away = analysis.recording.distance_m[step]
+        assert f'{f"ring {ring}" if ring else "centre"}, {420 * away:.1f} px, {1000 * away:.0f} mm' in facts
+        tilt = np.degrees(analysis.recording.tilt_rad[step])
+        assert f'x {tilt[0]:.1f}°, y {tilt[1]:.1f}°' in facts
+        assert ACTIONS[analysis.contribution.action[step]] in facts
         # the red line stands where Plotly has the step, the ball where it has the place
         at = page.evaluate("""() => { const side = report.sides[0], box = (e) => e.getBoundingClientRect();
             const plot = side.heatmap, maze = side.places, middle = (b) => [b.x + b.width / 2, b.y + b.height / 2];
@@ -422,12 +445,14 @@ def test_heatmap_and_table_are_pythons_for_one_episode_and_for_all(page, analysi
                 got = [float(line[f'offset_{name}_steps']) for name in ('median', 'q1', 'q3', 'longest')]
                 np.testing.assert_allclose(got, [five.median, five.q1, five.q3, five.most])
             if table.salient_steps[which]:
-                got = [float(line[name]) for name in ('action_purity', 'ring_share', 'spread_m')]
-                want = [table.action_share[which], table.ring_share[which], table.spread_m[which]]
+                got = [float(line[name]) for name in ('action_purity', 'ring_share', 'spread_m', 'mean_contribution')]
+                want = [
+                    field[which] for field in (table.action_share, table.ring_share, table.spread_m, table.mean_share)
+                ]
                 assert got == want  # in full precision
 
 
-def test_the_table_sorts_and_is_saved(page):
+def test_the_table_sorts_and_is_saved(page, analysis):
     def column(index):
         return [cell or '-1' for cell in page.locator(f'#table tbody td:nth-child({index})').all_inner_texts()]
 
@@ -438,6 +463,14 @@ def test_the_table_sorts_and_is_saved(page):
     page.locator('#table th', has_text='spread').click()
     found = [float(cell) for cell in column(7) if cell != '-1']
     assert found == sorted(found, reverse=True)
+    table = channels(of_episode(analysis, 0))
+    assert found[0] == pytest.approx(1000 * np.nanmax(table.spread_m), abs=0.05)
+    for _ in range(2):  # whichever way, channels without an offset come last
+        page.locator('#table th', has_text='median').click()
+        found = list(map(float, column(10)))
+        missing = found.count(-1)
+        assert 0 < missing < 12
+        assert found[-missing:] == [-1] * missing
     with page.expect_download() as waiting:
         page.click('#csv')
     saved = Path(waiting.value.path()).read_text()
@@ -459,10 +492,102 @@ def test_bookmarks_move_the_slider(page, analysis):
     page.click('.on')
     rows = analysis.of_gate(3)
     rows = rows[~rows['censored']]
-    longest = np.sort(rows['offset'])[-20]
-    step, channel = page.evaluate('[report.sides[0].at, report.channel]')
-    hit = rows[(rows['t'] == step) & (rows['channel'] == channel)]
-    assert hit['offset'].max() >= longest
+    rows = rows[np.lexsort((rows['t'], rows['channel']))]
+    longest = rows[np.argsort(-rows['offset'], kind='stable')[:20]]
+    for step in np.unique(longest['t']):
+        page.evaluate(f'report.sides[0].setStep({step - 1})')
+        page.keyboard.press('n')
+        at = rows[rows['t'] == step]
+        assert page.evaluate('report.sides[0].at') == step
+        assert page.evaluate('report.channel') == at['channel'][at['offset'].argmax()]
+
+
+def test_stalls_lead_to_where_they_begin(browser, tmp_path):
+    made = made_recording(150, 4)
+    ball_m = made.ball_m.copy()
+    ball_m[50:100] = ball_m[50]
+    write_recording(tmp_path / 'bag', replace(made, ball_m=ball_m))
+    with opened(browser, report(tmp_path / 'report.html', tmp_path / 'bag', '--stall-m', 0.0001)[0]) as page:
+        assert kinds(page)['stalls'] == 1
+        page.select_option('.kinds', 'stalls')
+        page.keyboard.press('n')
+        assert page.evaluate('report.sides[0].step') == 50
+
+
+def test_what_is_drawn_is_what_was_recorded(page, analysis):
+    """Curve, crossings, walls and colours, over all episodes and in one that is not the first."""
+    recording, maze = analysis.recording, analysis.recording.maze
+    scale = 84 / maze.view_m
+    for episode, (first, end) in {-1: (0, recording.steps), 1: (90, 170)}.items():
+        page.select_option('.episodes', str(episode))
+        curve, circles = page.evaluate('report.sides[0].distance.data.slice(0, 2).map(({ x, y }) => [x, y])')
+        breaks = [-0.5 + step for step in (90, 170)] if episode < 0 else []
+        assert [x for x, y in zip(*curve) if y is None] == breaks
+        drawn = np.array([[x, y] for x, y in zip(*curve) if y is not None])
+        want = np.column_stack([np.arange(end - first), scale * recording.distance_m[first:end]])
+        np.testing.assert_allclose(drawn, want, rtol=1e-12)
+        inside = crossings(analysis)
+        inside = inside[(first <= inside) & (inside < end)]
+        np.testing.assert_allclose(
+            np.transpose(circles), np.column_stack([inside - first, scale * recording.distance_m[inside]])
+        )
+        which = page.evaluate('report.channel')
+        spoke = first + np.flatnonzero(analysis.salient[first:end, which])
+        colors = page.evaluate("report.sides[0].places.data.find((t) => t.mode === 'markers').marker.color")
+        assert colors == [action_color(action) for action in analysis.contribution.action[spoke]]
+        share = page.evaluate('report.sides[0].channel.layout.yaxis2.range[1]')
+        assert share > analysis.contribution.share[first:end, which].max()
+    walls = page.evaluate(
+        "report.sides[0].distance.layout.shapes.filter((s) => s.line.dash === 'dash').map((s) => s.y0)"
+    )
+    np.testing.assert_allclose(walls, scale * np.array(maze.wall_radius_m))
+    choose(page, theta_g=0.3)
+    shapes = page.evaluate('report.sides[0].channel.layout.shapes')
+    assert [(shape['y0'], shape['y1']) for shape in shapes if shape['line']['dash'] == 'dash'] == [(0.3, 0.3)]
+
+
+def test_the_maze_is_drawn_with_the_openings_of_the_recorded_one(page, analysis):
+    maze = analysis.recording.maze
+    x, y = page.evaluate('[report.sides[0].places.data[0].x, report.sides[0].places.data[0].y]')
+    points = np.array([x, y], dtype=float).T[:-1]
+    for part, radius, openings in zip(
+        np.split(points, range(722, len(points), 722)),
+        (*maze.wall_radius_m, maze.rim_radius_m),
+        (*maze.openings_rad, np.empty(0)),
+    ):
+        part = part[:721]
+        gone = np.isnan(part[:, 0])
+        np.testing.assert_allclose(np.hypot(*part[~gone].T), 1000 * radius)
+        angle = np.arange(721) / 360 * np.pi
+        np.testing.assert_allclose(part[~gone], 1000 * radius * np.column_stack([np.cos(angle), np.sin(angle)])[~gone])
+        nearest = np.full(721, np.inf)
+        for opening in openings:
+            nearest = np.minimum(nearest, np.abs((angle - opening + np.pi) % (2 * np.pi) - np.pi))
+        chord_m = radius * nearest
+        assert gone[chord_m < maze.opening_clear_m / 2 - 1e-6].all()
+        assert not gone[chord_m > maze.opening_clear_m / 2 + 1e-6].any()
+
+
+def test_a_long_recording_shares_columns_and_bars_as_in_pythons_figures(browser, tmp_path):
+    made = made_recording(4100, 3)
+    write_recording(tmp_path / 'bag', made)
+    analysis = analyze(read_recording(tmp_path / 'bag'), replace(CONFIG, theta_g=0.01, theta_c=0.2))
+    path, _ = report(tmp_path / 'report.html', tmp_path / 'bag', '--theta-g', 0.01, '--theta-c', 0.2)
+    with opened(browser, path) as page:
+        assert page.locator('#alarm').is_hidden()
+        drawn = page.evaluate('report.sides[0].heatmap.data[0].z.map((row) => Array.from(row, (v) => v >= 0 ? v : -1))')
+        want, _ = salient_actions(analysis, rows_by_action(channels(analysis)))
+        assert want.shape == (3, 1367)
+        np.testing.assert_array_equal(drawn, want)
+        for gate, row in enumerate(GATE_NAMES):
+            choose(page, gate=gate)
+            count, _, edges, _ = joint_histogram(analysis, row)
+            np.testing.assert_array_equal(histogram_of(page), count.T)
+            if count.sum():
+                middle = (
+                    edges[1:-1] + edges[:-2]
+                ) / 2  # of all but the last, which the figure ends at the longest offset
+                assert page.evaluate('report.sides[0].histogram.data[0].y')[:-1] == middle.tolist()
 
 
 def test_an_incomplete_recording_is_announced(page, analysis):
