@@ -41,8 +41,8 @@ def test_a_board_is_calibrated_from_its_camera_and_then_solved(graph, domain, tm
     for name, value in environment(domain, tmp_path).items():
         monkeypatch.setenv(name, value)
     info, board, log = tmp_path / 'camera.yaml', tmp_path / 'board.yaml', tmp_path / 'robot.jsonl'
-    options = ('--time-limit-s', str(LIMIT_S), '--trials', str(TRIALS), '--engine', 'planar', '--camera-info', str(info))
-    robot = Robot(graph, domain, log, *options)
+    trials = ('--trials', str(TRIALS), '--time-limit-s', str(LIMIT_S))
+    robot = Robot(graph, domain, log, *trials, '--engine', 'planar', '--camera-info', str(info))
     processes.append(robot.process)
     command = [sys.executable, '-m', 'maze_policy.cli', 'calibrate', robot.url]
     subprocess.run([*command, '--camera-info', str(info), '--out', str(board)], check=True, timeout=DEADLINE_S)
