@@ -292,6 +292,7 @@ def test_a_threshold_out_of_range_is_refused_and_the_old_one_kept(bench):
     [result] = set_parameters(made, theta_c=0.0)
     assert result.successful
     assert made.node.health.facts[f'{topics.PARAMETER_KEY}theta_c'] == 0.0
+    assert made.node._pictures._config.theta_c == 0.0, 'the pictures are drawn with it too'
 
 
 def test_a_step_that_lacks_a_part_is_counted(bench):

@@ -193,6 +193,18 @@ def test_a_message_that_makes_trouble_does_not_end_the_hearing(bench):
     b.play(recording, range(2, 4))
 
 
+def test_nodes_of_other_namespaces_are_not_heard(bench):
+    b = bench(look=False)
+    since = {topics.PARAMETERS_SINCE_KEY: 3, f'{topics.PARAMETER_KEY}theta_c': 0.25}
+    b.until(lambda: b.probe.publisher(topics.DIAGNOSTICS).get_subscription_count())
+    for name in ('/lab/introspection', '/maze/left/introspection', '/mazes/introspection', '/maze/policy'):
+        header = messages.header_at(1)
+        b.probe.say(topics.DIAGNOSTICS, messages.diagnostics_message(header, name, 0, 'ok', since))
+    b.until(lambda: 'policy' in b.panel.model.nodes)
+    assert sorted(b.panel.model.nodes) == ['left/introspection', 'policy']
+    assert b.panel.model.config.theta_c == IntrospectionConfig.theta_c
+
+
 def test_another_camera_is_heard_as_it_speaks(bench):
     b, heard = bench(look=False), topics.CAMERA_IMAGE.name
     b.play(made_recording(2))
