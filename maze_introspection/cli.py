@@ -76,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     explore = commands.add_parser(
         'report',
         help='one HTML file to explore a recording, or many trials, in a browser',
-        epilog='exit code: 0 all is well; 1 a bag could not be read and was left out; 2 bad input, or nothing left of a side',
+        epilog='exit code: 0 all is well; 1 a bag could not be read and was left out; 2 bad input, or nothing left',
         allow_abbrev=False,
     )
     explore.add_argument(
