@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from browser import cpu_s, opened, started
+from browser import SIZE, cpu_s, opened, started
 from made import keeping, made_recording
 from rosbags.rosbag2 import Reader
 from test_explore import filmed
@@ -246,6 +246,20 @@ def test_zoom_is_shared_by_the_plots_over_time_and_stays(page):
     assert ranges() == zoomed
     page.select_option('.episodes', '1')
     assert ranges() == [[-0.5, 79.5]] * 3
+
+
+def test_all_plots_take_the_width_that_there_is(page):
+    try:
+        for width in (1000, 1900, 1280):
+            page.set_viewport_size({'width': width, 'height': 800})
+            page.wait_for_function("""() => ['distance', 'heatmap', 'channel', 'places', 'histogram'].every((name) => {
+                const plot = report.sides[0][name];
+                return Math.abs(plot.clientWidth - plot._fullLayout.width) < 2; })""")
+            wide = page.evaluate('[report.sides[0].element.clientWidth, document.documentElement.scrollWidth]')
+            assert wide[0] == min(width, 1800) - 32
+            assert wide[1] <= width, 'nothing sticks out to the right'
+    finally:
+        page.set_viewport_size(SIZE)
 
 
 def test_a_click_on_a_channel_fills_the_linked_views(page, analysis):

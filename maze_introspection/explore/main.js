@@ -54,6 +54,13 @@ class Report {
       this.refilter();
     };
     document.addEventListener('keydown', (event) => this.key(event));
+    let { innerWidth: width } = window;
+    window.addEventListener('resize', () => {
+      if (width === window.innerWidth) return;
+      width = window.innerWidth;
+      for (const side of this.shown) side.drawAll();
+      this.drawHistograms();
+    });
   }
 
   /** The keys move time in the side that the reader last touched. */

@@ -158,9 +158,6 @@ class Side {
     this.back.onclick = () => this.jump(-1);
     this.on.onclick = () => this.jump(1);
     this.element.addEventListener('pointerdown', () => this.report.activate(this));
-    window.addEventListener('resize', () => {
-      if (this.size !== this.element.clientWidth) this.drawAll();
-    });
   }
 
   get episode() {
@@ -181,7 +178,6 @@ class Side {
   /** Everything, after another episode or another width. */
   drawAll() {
     if (!this.data.steps) return;
-    this.size = this.element.clientWidth;
     const [first, end] = this.scope;
     this.step = Math.min(this.step, end - first - 1);
     this.slider.max = end - first - 1;
