@@ -17,9 +17,13 @@ from maze_introspection.cli import main
 from maze_introspection.config import IntrospectionConfig, ReportConfig
 from maze_introspection.explore.bookmarks import crossings, flips, stalls
 from maze_introspection.explore.change import changes, roles
-from maze_introspection.explore.collect import collect, find_bags
+from maze_introspection.explore.collect import TrialSet, collect, find_bags
 from maze_introspection.explore.frames import frames
+from maze_introspection.explore.pack import Blobs, side
 from maze_introspection.explore.page import write_page
+from maze_introspection.recording import join
+from maze_introspection.selection import of_episode, telling_channel
+from maze_policy.policy import OUTPUT
 from maze_policy.topics import ALL, CAMERA_IMAGE, NAMESPACE
 
 CONFIG = IntrospectionConfig()
@@ -114,6 +118,30 @@ def test_pictures_are_thinned_out_to_fit(folder):
     assert list(fewer.step) == [first + step for first in (0, 120) for step in range(0, 120, fewer.every)]
     assert 'no room' in frames(trials, 1).what
     assert frames(collect([folder / 'c'], CONFIG), 1e6).step == ()
+
+
+def test_the_page_is_told_what_is_missing_how_fast_it_was_and_where_to_begin():
+    first, second = made_recording(40, 8, solved=False), made_recording(60, 8, seed=0)
+    second = keeping(
+        replace(second, readout=first.readout, scores=second.hidden @ first.readout[:, :-1].T),
+        ~np.isin(np.arange(60), 20),
+    )
+    joined = join([first, replace(second, stamp_ns=second.stamp_ns + 10**12)], 'both')
+    gates = joined.gates.copy()
+    gates[70, 3, 0] /= 2
+    analysis = analyze(replace(joined, gates=gates), CONFIG)
+    told = side(TrialSet('both', analysis, (), ()), ReportConfig(), Blobs())
+    assert (told['missing'], told['corrupt']) == ([60], analysis.corrupt.tolist())
+    assert 70 in told['corrupt']
+    assert told['period_s'] == pytest.approx(1 / 30, rel=1e-6)
+    assert told['start']['episode'] == 1, 'the first that was solved'
+    assert told['start']['channel'] == telling_channel(of_episode(analysis, 1), OUTPUT)
+
+
+def test_another_maze_takes_the_place_of_the_recorded_one(folder):
+    maze = replace(made_recording(2, 2).maze, rim_radius_m=0.0975)
+    trials = collect([folder / 'a', folder / 'b'], CONFIG, maze=maze)
+    assert trials.analysis.recording.maze == maze
 
 
 def filmed(path, name, pictures, encoding='rgb8'):

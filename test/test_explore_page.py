@@ -218,6 +218,20 @@ def test_keys_step_play_and_jump(page, analysis):
     assert page.locator('.play').inner_text() == '▶'
     page.wait_for_timeout(200)
     assert page.evaluate(step) == stopped
+    page.select_option('.speed', '4')
+    page.evaluate('document.activeElement.blur()')
+    page.keyboard.press('Home')
+    began = page.evaluate('performance.now()')
+    page.keyboard.press(' ')
+    page.wait_for_function(f'() => {step} === 89')
+    took_s = (page.evaluate('performance.now()') - began) / 1000
+    page.select_option('.speed', '1')
+    page.evaluate('document.activeElement.blur()')
+    assert 89 / 30 / 4 - 0.05 < took_s < 89 / 30, 'four times as fast as it was'
+    page.select_option('.episodes', '1')
+    assert page.evaluate(step) == 0
+    page.select_option('.episodes', '0')
+    page.evaluate('document.activeElement.blur()')
     channel = page.evaluate('report.channel')
     page.keyboard.press('ArrowDown')
     rows = rows_by_action(channels(of_episode(analysis, 0))).tolist()
@@ -283,6 +297,15 @@ def test_a_click_on_a_channel_fills_the_linked_views(page, analysis):
     assert page.locator('tr.chosen td').first.inner_text() == str(which)
     titles = page.locator('.walk h3').all_inner_texts()
     assert any(f'gate of channel {which}' in title for title in titles)
+    table, n = channels(shown), int(shown.salient[:, which].sum())
+    ring = f'ring {table.ring[which]}' if table.ring[which] else 'the centre'
+    assert any(
+        f'salient {100 * n / shown.recording.steps:.0f} % of the time, '
+        f'{100 * table.action_share[which]:.0f} % of it for '
+        f'{ACTIONS[table.action[which]]}, {100 * table.ring_share[which]:.0f} % in {ring}, within '
+        f'{1000 * table.spread_m[which]:.0f} mm rms' in title
+        for title in titles
+    )
 
     x, y = page.evaluate("report.sides[0].places.data.filter((t) => t.mode === 'markers').map((t) => [t.x, t.y])[0]")
     salient = np.flatnonzero(shown.salient[:, which])
