@@ -12,6 +12,7 @@ from made import made_recording
 from python_qt_binding.QtCore import QPointF
 from python_qt_binding.QtGui import QFontMetrics, QImage
 from python_qt_binding.QtWidgets import QApplication
+from qt import delete
 
 from maze_introspection.colors import SALIENT_RED, action_color
 from maze_introspection.config import IntrospectionConfig
@@ -82,7 +83,7 @@ def panel(application):
     yield make
     for widget in made:
         widget.close()
-        widget.deleteLater()
+    delete(*made)
 
 
 def test_256_channels_at_30_hz_take_a_part_of_a_quarter_of_a_core(panel, application):

@@ -11,6 +11,7 @@ import rclpy
 from made import made_recording
 from python_qt_binding.QtCore import QObject
 from python_qt_binding.QtWidgets import QApplication
+from qt import delete
 from scripted import Scripted
 from test_introspection_node import PARTS
 
@@ -100,8 +101,7 @@ class Bench:
     def close(self):
         self.panel.shutdown_plugin()
         self.widget.close()
-        self.widget.deleteLater()
-        self.application.processEvents()
+        delete(self.widget, self.panel, self.context)
 
 
 @pytest.fixture(autouse=True)
@@ -220,7 +220,8 @@ def test_another_camera_is_heard_as_it_speaks(bench):
 def test_it_survives_the_end_of_ros(application, domain):
     ros = rclpy.Context()
     rclpy.init(context=ros, domain_id=domain)
-    panel = MazePanel(Context(rclpy.create_node('rqt', context=ros, use_global_arguments=False)))
+    context = Context(rclpy.create_node('rqt', context=ros, use_global_arguments=False))
+    panel = MazePanel(context)
     thread = panel._feed._thread
     rclpy.shutdown(context=ros)
     thread.join(10.0)
@@ -230,6 +231,7 @@ def test_it_survives_the_end_of_ros(application, domain):
     assert 'cannot set theta_c' in panel.widget.status.text()
     panel.shutdown_plugin()
     panel.widget.close()
+    delete(panel.widget, panel, context)
 
 
 def test_thresholds_are_set_on_the_node_and_its_own_are_shown(bench):
