@@ -22,7 +22,7 @@ demo: $(READY) ## play one live episode over DDS, record it, analyse it, write t
 
 test: $(READY) ## the whole test suite; gets a Chromium for the report's tests where there is none
 	$(BIN)/python .ci/browser.py
-	$(BIN)/python -m pytest -n 2 --dist loadfile --timeout 300
+	$(BIN)/python -m pytest -n 2 --dist loadfile --timeout 300 --max-worker-restart 0
 
 coverage: $(READY) ## the whole suite again, with how much of the core it reaches: 95 % of lines and branches, or it fails
 	$(BIN)/python -m pytest -n 2 --dist loadfile --timeout 300 --cov --cov-report term-missing:skip-covered

@@ -160,7 +160,8 @@ def rqt(namespace: str) -> list[str]:
     shipped, namespace = share_path('config/maze.perspective'), '/' + namespace.strip('/')
     if namespace == NAMESPACE:
         return ['rqt', '--perspective-file', str(shipped)]
-    text = shipped.read_text().replace(f"'{NAMESPACE}'", f"'{namespace}'").replace(f"'{NAMESPACE}/", f"'{namespace}/")
+    prefix = namespace.rstrip('/')
+    text = shipped.read_text().replace(f"'{NAMESPACE}'", f"'{namespace}'").replace(f"'{NAMESPACE}/", f"'{prefix}/")
     with tempfile.NamedTemporaryFile('w', prefix='maze_', suffix='.perspective', delete=False) as made:
         made.write(text)
     return ['rqt', '--perspective-file', made.name]

@@ -193,7 +193,7 @@ def compare_live(analysis: Analysis) -> LiveComparison | None:
     said, found = recording.live.offsets, replayed_as_live(replace(analysis, offsets=offsets_by_span(analysis)))
     said, found = said[there[said['step']]], found[there[found['step']]]
     # Where one of both did not hear the step before a run, they cannot agree on its beginning.
-    holes = np.concatenate([[analysis.starts_midway], ~there]).cumsum()  # up to and with the step before this index
+    holes = np.concatenate([[analysis.continuity[0] == GAP], ~there]).cumsum()  # before this index
     said, found = (rows[heard_throughout(rows, holes)] for rows in (said, found))
     unseen = np.isnan(recording.distance_m)  # no ball in the recording: nothing to compare the distance with
     for rows in (said, found):

@@ -113,7 +113,7 @@ def _parser() -> argparse.ArgumentParser:
     explore = commands.add_parser(
         'report',
         help='one HTML file to explore a recording, or many trials, in a browser',
-        epilog='exit code: 0 all is well; 1 a bag could not be read and was left out; 2 bad input, none could be read',
+        epilog='exit code: 0 all is well; 1 a bag could not be read and was left out; 2 bad input, or nothing left',
         allow_abbrev=False,
     )
     explore.add_argument(
@@ -214,10 +214,14 @@ def _report(options: argparse.Namespace) -> int:
     from maze_introspection.explore import collect, write_page  # Plotly is wanted here alone
 
     config = from_options(IntrospectionConfig, options)
+    if options.out.is_dir():
+        raise ValueError(f'want a file to write for --out, got the folder {options.out}')
     prepare(options.out.parent)
     maze = load_maze(options.maze) if options.maze else None
     sets = [options.bags, *([options.compare] if options.compare else [])]
     sides = [collect(paths, config, options.namespace, maze) for paths in sets]
+    if len({side.label for side in sides}) < len(sides):  # such as a/trials and b/trials
+        sides = [replace(side, label=', '.join(map(str, paths))) for side, paths in zip(sides, sets)]
     limits = from_options(ReportConfig, options)
     size = write_page(sides, options.out, limits)
     problems = [problem for side in sides for problem in side.problems]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from maze_policy.node_config import NodeConfig
-from maze_policy.parameters import Config, parameter
-from maze_policy.topics import ALL, RECORDED
+from maze_policy.parameters import Config, fields_of, parameter
+from maze_policy.topics import ALL, PARAMETER_KEY, PARAMETERS_SINCE_KEY, RECORDED
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,20 @@ class IntrospectionConfig(Config):
     least_steps: int = parameter(
         'a channel is judged (single action, single ring) from so many salient steps', 10, low=1
     )
+
+
+def told_parameters(values: Mapping[str, str]) -> tuple[int | None, dict[str, Any]]:
+    """What the introspection node says of its parameters on /diagnostics.
+
+    First the stamp of the step since which they hold, None where it does not say; parameters that this version does not
+    know (any more) are left out.
+
+    Raises:
+        ValueError: if a value cannot be read.
+    """
+    names = [field.name for field, _ in fields_of(IntrospectionConfig) if PARAMETER_KEY + field.name in values]
+    since = values.get(PARAMETERS_SINCE_KEY)
+    return None if since is None else int(since), {name: json.loads(values[PARAMETER_KEY + name]) for name in names}
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,7 @@ class Insight(NamedTuple):
         offsets: preceding offsets of this step (per interval), dtype `GATED_OFFSET`, sorted by (gate, channel); t and
             t0 count from the step at which memory last did not continue.
         continuity: how the step relates to the one before, see `recurrence`.
+        begins: whether memory or clock did not continue; then no offset spans what lies before.
     """
 
     action: int
@@ -43,6 +44,7 @@ class Insight(NamedTuple):
     salient: Float32
     offsets: npt.NDArray[np.void]
     continuity: int
+    begins: bool
 
 
 class Introspection:
@@ -118,7 +120,8 @@ class Introspection:
         check_score(c.score, scores.max(keepdims=True))
         tolerance = self._config.recurrence_tolerance
         relation = int(continuity(gates[None], hidden[None], cell[None], tolerance, first_cell=self._cell)[0])
-        if relation != CONTINUES or self._jumped(stamp_ns):
+        begins = relation != CONTINUES or self._jumped(stamp_ns)
+        if begins:
             self._tracker.reset()
         self._cell, self._stamp_ns = cell.copy(), stamp_ns
         found = self._tracker.step(gates[GATES, :].ravel(), np.concatenate([c.share[0]] * len(GATES)))
@@ -126,7 +129,7 @@ class Introspection:
         top = np.flatnonzero(salient(c.share, self._config.fraction)[0])
         rows = np.empty((len(top), 3), dtype=np.float32)
         rows[:, 0], rows[:, 1], rows[:, 2] = top, c.share[0, top], action
-        return Insight(action, c.share[0], bool(c.defined[0]), rows, _by_gate(found, channels), relation)
+        return Insight(action, c.share[0], bool(c.defined[0]), rows, _by_gate(found, channels), relation, begins)
 
     def _jumped(self, stamp_ns: int | None) -> bool:
         if stamp_ns is None or self._stamp_ns is None:

@@ -15,7 +15,7 @@ from maze_introspection.introspection import Insight, Introspection
 from maze_introspection.join import StampJoin
 from maze_introspection.pictures import Pictures
 from maze_policy import messages, topics
-from maze_policy.base_node import BaseNode, declare, refuse_unknown_parameters, run
+from maze_policy.base_node import NICE, BaseNode, declare, refuse_unknown_parameters, run
 from maze_policy.health import OK
 from maze_policy.topics import Topic
 
@@ -27,7 +27,7 @@ BACKLOG = 1000  # steps that wait for the readout
 class IntrospectionNode(BaseNode):
     """Everything comes from topics, joined by exact stamp; the policy never notices whether anybody looks."""
 
-    niceness = 10
+    niceness = NICE
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__('introspection', **kwargs)

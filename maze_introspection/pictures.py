@@ -17,7 +17,6 @@ from maze_introspection.colors import GATE_BLUE, OFFSET_GREEN, SALIENT_RED, acti
 from maze_introspection.config import IntrospectionConfig
 from maze_introspection.introspection import Insight
 from maze_introspection.offset import step_offsets
-from maze_introspection.recurrence import CONTINUES
 from maze_policy.actions import ACTIONS
 from maze_policy.policy import GATE_NAMES, OUTPUT
 
@@ -147,8 +146,8 @@ class Pictures:
         return 0, max(len(self._moments), 1)
 
     def _breaks(self) -> list[int]:
-        """Steps before which memory did not continue: a reset or a gap."""
-        return [i for i, moment in enumerate(self._moments) if i and moment.insight.continuity != CONTINUES]
+        """Steps before which memory or clock did not continue: a reset or a gap."""
+        return [i for i, moment in enumerate(self._moments) if i and moment.insight.begins]
 
 
 class _Plot:

@@ -12,7 +12,7 @@ from typing import Any
 from maze_introspection.bag import BagError, BagWriter
 from maze_introspection.config import RecorderConfig
 from maze_policy import topics
-from maze_policy.base_node import BaseNode, declare, refuse_unknown_parameters, run
+from maze_policy.base_node import NICE, BaseNode, declare, refuse_unknown_parameters, run
 from maze_policy.maze import Maze, load_maze
 
 # The keep-last depths of the contract suit listeners that want the newest; the recorder wants all.
@@ -28,7 +28,7 @@ class RecorderNode(BaseNode):
     /diagnostics, in the log and by its exit code, and nobody who talks to it notices.
     """
 
-    niceness = 10
+    niceness = NICE
     wants_info = True  # for the time of publication
     quiet_s = 0.6  # the others' last words come after their own queues are drained
 

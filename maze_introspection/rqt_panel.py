@@ -27,14 +27,14 @@ from maze_introspection.panel.steps import PARTS
 from maze_introspection.panel.view import projection
 from maze_introspection.panel.widget import PanelWidget
 from maze_policy import messages, topics
-from maze_policy.base_node import fast_executor
+from maze_policy.base_node import NICE, be_nice, fast_executor
 from maze_policy.board import BoardConfig
 from maze_policy.maze import Maze
 from maze_policy.parameters import fields_of
 from maze_policy.qos import qos
 from maze_policy.topics import NAMESPACE, Topic
 
-LOOK_S, ASK_S = 0.5, 5.0  # how often to look for a camera, and to ask the policy for its parameters
+LOOK_S, ASK_EVERY = 0.5, 10  # how often to look for camera and policy; looks between two questions to it
 VIEW = [f'{group}.{field.name}' for group, of in (('maze', Maze), ('board', BoardConfig)) for field, _ in fields_of(of)]
 _NUMBER = itertools.count()
 
@@ -60,6 +60,7 @@ class Feed:
             start_parameter_services=False,
             enable_rosout=False,
         )
+        self._namespace = self.node.get_namespace()
         for topic in PARTS:
             self._hear(topic, partial(self._on_part, topic))
         self._hear(topics.PRECEDING_OFFSET, partial(self._on_part, topics.PRECEDING_OFFSET))
@@ -68,8 +69,12 @@ class Feed:
         self._hear(topics.DIAGNOSTICS, self._on_diagnostics)
         self._set = self.node.create_client(SetParameters, 'introspection/set_parameters')
         self._get = self.node.create_client(GetParameters, 'policy/get_parameters')
-        self._look = self.node.create_timer(LOOK_S, self._look_for_camera)
-        self._ask = self.node.create_timer(ASK_S, self._ask_for_view)
+        self._camera: Any = None  # the subscription
+        self._camera_reliable = True
+        self._looks = 0
+        self._asked: Any = None  # the last question
+        self.node.create_timer(LOOK_S, self._look_for_camera)
+        self.node.create_timer(LOOK_S, self._ask_for_view)
         self._executor = fast_executor(context)
         self._executor.add_node(self.node)
         self._thread = threading.Thread(target=self._spin, name='maze panel', daemon=True)
@@ -82,8 +87,8 @@ class Feed:
 
     def set_parameter(self, name: str, value: float) -> None:
         """Have a parameter of the introspection node set; how that ended is said."""
-        if not self._set.service_is_ready():
-            self._say(f'cannot set {name}: there is no introspection node in {self.node.get_namespace()}')
+        if not (self._thread.is_alive() and self._set.service_is_ready()):
+            self._say(f'cannot set {name}: there is no introspection node in {self._namespace}')
             return
         wanted = Parameter(name, value=value).to_parameter_msg()
         self._set.call_async(SetParameters.Request(parameters=[wanted])).add_done_callback(
@@ -91,24 +96,26 @@ class Feed:
         )
 
     def _spin(self) -> None:
-        with suppress(ExternalShutdownException):  # rqt was interrupted
-            while not self._over.is_set() and self.node.context.ok():
-                self._executor.spin_once(timeout_sec=0.1)
-        self._executor.remove_node(self.node)
-        self._executor.shutdown()
-        self.node.destroy_node()
+        try:
+            with suppress(ExternalShutdownException):  # rqt was interrupted
+                while not self._over.is_set() and self.node.context.ok():
+                    self._executor.spin_once(timeout_sec=0.1)
+        finally:
+            self._executor.remove_node(self.node)
+            self._executor.shutdown()
+            self.node.destroy_node()
 
-    def _hear(self, topic: Topic, take: Callable[[Any], None], *, reliable: bool = True) -> None:
+    def _hear(self, topic: Topic, take: Callable[[Any], None], *, reliable: bool = True) -> Any:
         def hear(message: Any) -> None:
             try:
                 take(message)
-            except ValueError as error:
-                self._model.refuse(topic, str(error))
+            except Exception as error:  # whatever a message holds, the next one is heard
+                self._model.refuse(topic, str(error) if isinstance(error, ValueError) else repr(error))
             else:
                 self._model.hear(topic)
 
         kind = messages.message_class(topic.type)
-        self.node.create_subscription(kind, topic.name, hear, qos(topic, reliable=reliable))
+        return self.node.create_subscription(kind, topic.name, hear, qos(topic, reliable=reliable))
 
     def _on_part(self, topic: Topic, message: Any) -> None:
         rows = {topics.LSTM_GATES: 4, topics.LSTM_STATE: 2, topics.ACTION_SCORES: 1, topics.CONTRIBUTION: 1}.get(topic)
@@ -118,24 +125,31 @@ class Feed:
         self._model.add_picture(messages.stamp_ns(message.header), messages.picture(message, 'rgb8'))
 
     def _on_diagnostics(self, message: Any) -> None:
-        namespace = self.node.get_namespace().rstrip('/') + '/'
+        namespace = self._namespace.rstrip('/') + '/'
         for status in message.status:
             if status.name.startswith(namespace):
                 values = {pair.key: pair.value for pair in status.values}
                 level = status.level[0] if isinstance(status.level, bytes) else int(status.level)
-                self._model.add_node(status.name, Said(level, status.message, values))
+                self._model.add_node(status.name.removeprefix(namespace), Said(level, status.message, values))
 
     def _look_for_camera(self) -> None:
         """Listen as the camera speaks: a best-effort driver is not heard reliably, large pictures hardly otherwise."""
         found = self.node.get_publishers_info_by_topic(self.node.resolve_topic_name(topics.CAMERA_IMAGE.name))
-        if found:
-            reliable = all(info.qos_profile.reliability == ReliabilityPolicy.RELIABLE for info in found)
-            self._hear(topics.CAMERA_IMAGE, self._on_picture, reliable=reliable)
-            self._look.cancel()
+        reliable = all(info.qos_profile.reliability == ReliabilityPolicy.RELIABLE for info in found)
+        if found and (self._camera is None or reliable != self._camera_reliable):
+            if self._camera is not None:  # another camera than before
+                self.node.destroy_subscription(self._camera)
+            self._camera_reliable = reliable
+            self._camera = self._hear(topics.CAMERA_IMAGE, self._on_picture, reliable=reliable)
 
     def _ask_for_view(self) -> None:
-        if self._get.service_is_ready():
-            self._get.call_async(GetParameters.Request(names=VIEW)).add_done_callback(self._on_view)
+        """Ask again and again: the policy may have been started anew, with another calibration."""
+        self._looks += 1
+        if (self._asked is None or self._looks % ASK_EVERY == 0) and self._get.service_is_ready():
+            if self._asked is not None:  # no answer came, or this does nothing
+                self._get.remove_pending_request(self._asked)
+            self._asked = self._get.call_async(GetParameters.Request(names=VIEW))
+            self._asked.add_done_callback(self._on_view)
 
     def _on_view(self, future: Any) -> None:
         values = zip(VIEW, future.result().values)
@@ -158,6 +172,7 @@ class MazePanel(QObject):
 
     def __init__(self, context: Any) -> None:
         super().__init__(context)
+        be_nice(NICE)  # all of rqt, which only looks on
         self.setObjectName('MazePanel')
         self._context, self._namespace = context, ''
         self.model = PanelModel()
@@ -183,6 +198,7 @@ class MazePanel(QObject):
         if namespace == self._namespace:
             return
         self.shutdown_plugin()
+        self._namespace = ''
         self.model = PanelModel()
         self.widget.look_at(self.model)
         try:

@@ -8,7 +8,7 @@ from typing import Any
 
 from maze_policy import messages, topics
 from maze_policy.ball_tracker import BallTracker, NoBall, NoBoard
-from maze_policy.base_node import BaseNode, declare, refuse_unknown_parameters, run
+from maze_policy.base_node import NICE, BaseNode, declare, refuse_unknown_parameters, run
 from maze_policy.board import BoardConfig
 from maze_policy.freshness import Freshness
 from maze_policy.maze import Maze, load_maze
@@ -21,7 +21,7 @@ FORGET_S = 1.0  # without a frame for this long the stamps may start anew
 class BallTrackerNode(BaseNode):
     """Every frame is looked at by itself: a frame without a ball says nothing, and is counted on /diagnostics."""
 
-    niceness = 10
+    niceness = NICE
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__('ball_tracker', **kwargs)

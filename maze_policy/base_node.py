@@ -46,6 +46,7 @@ SHARED: dict[str, type[Config]] = {'maze': Maze, 'physics': PhysicsConfig, 'came
 DRAIN_LIMIT_S = 0.8  # a bag must be closed within a second of a signal
 HURRY_S = 0.5
 USERS_ERRORS = (ValueError, OSError, ParameterException)  # what a user can mend; a traceback does not help
+NICE = 10  # niceness of what only looks on
 SPIN_S = 0.02  # how soon a signal is noticed when nothing else happens
 
 
@@ -126,7 +127,7 @@ class BaseNode(Node):
 
     drains = True  # on the way out, take what is queued already
     quiet_s = 0.25  # a queue from which nothing came for this long is drained
-    niceness = 0  # what only looks on yields the processor to what acts
+    niceness = 0  # of what acts; what only looks on yields the processor to it
     wants_info = False  # callbacks get rclpy's MessageInfo too; the faster EventsExecutor of Kilted cannot pass it
 
     def __init__(self, name: str, **kwargs: Any) -> None:
@@ -295,11 +296,11 @@ def run(make_node: Callable[[], BaseNode]) -> int:
         number: signal.signal(number, lambda number, _: caught.append(number))
         for number in (signal.SIGINT, signal.SIGTERM)
     }
-    node, code = None, 1
+    node, executor, code = None, None, 1
     try:
         if surplus := remove_ros_args(sys.argv)[1:]:
             raise ValueError(f'want parameters as --ros-args -p name:=value, got {" ".join(surplus)}')
-        _be_nice(getattr(make_node, 'niceness', 0))
+        be_nice(getattr(make_node, 'niceness', 0))
         rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
         node = make_node()
         executor = executor_for(node)
@@ -319,17 +320,19 @@ def run(make_node: Callable[[], BaseNode]) -> int:
         code = 1
         _explain(node, error)
     finally:
+        if executor is not None:
+            executor.shutdown()  # later its destructor would find its handles gone
         rclpy.try_shutdown()
         for number, handler in before.items():
             signal.signal(number, handler)
     return code
 
 
-def _be_nice(niceness: int) -> None:
+def be_nice(niceness: int) -> None:
     """Yield the processor, with all threads to come; Linux groups processes by session, so as a group too."""
-    if not niceness:
+    if os.nice(0) >= niceness:
         return
-    os.nice(niceness)
+    os.nice(niceness - os.nice(0))
     if os.getsid(0) == os.getpid():  # else the group has others in it
         with contextlib.suppress(OSError):  # there are no such groups
             Path('/proc/self/autogroup').write_text(str(niceness))

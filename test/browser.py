@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from contextlib import contextmanager
 
 import pytest
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Error, sync_playwright
 
 HOW = (
-    'want a Chromium to test the report in, found none: `apt-get install chromium`, or '
-    '`.venv/bin/playwright install chromium`, or set CHROMIUM to one'
+    'want a Chromium to test the report in, found none that starts: `apt-get install chromium`, or '
+    '`.venv/bin/playwright install --with-deps chromium`, or set CHROMIUM to one'
 )
 NAMES = ('chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable')
 FLAGS = [
@@ -26,21 +27,26 @@ FLAGS = [
 SIZE = {'width': 1280, 'height': 800}
 
 
-def chromium(playwright) -> str | None:
-    """A Chromium or Chrome of this machine, else the one that Playwright has fetched, else None."""
+def launched(playwright):
+    """The first that starts: only $CHROMIUM where that is set, else this machine's, else Playwright's, else None."""
     own = playwright.chromium.executable_path
-    candidates = [os.environ.get('CHROMIUM'), *map(shutil.which, NAMES), own if os.path.exists(own) else None]
-    return next(filter(None, candidates), None)
+    named = os.environ.get('CHROMIUM')
+    for path in [named] if named else [*map(shutil.which, NAMES), own if os.path.exists(own) else None]:
+        if path:
+            try:
+                return playwright.chromium.launch(executable_path=path, args=FLAGS, timeout=60_000)
+            except Error as error:  # such as Ubuntu's chromium-browser, which but says where to find a snap
+                print(f'{path} does not start: {error.message.splitlines()[0]}', file=sys.stderr)
+    return None
 
 
 @contextmanager
 def started():
     """The browser; without one the test fails and says how to get it."""
     with sync_playwright() as playwright:
-        path = chromium(playwright)
-        if path is None:
+        browser = launched(playwright)
+        if browser is None:
             pytest.fail(HOW)
-        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
         yield browser
         browser.close()
 

@@ -139,6 +139,20 @@ def test_an_episode_keeps_its_thresholds():
     assert recording.only(1).live.spans() == [(0, 30, changes[70]), (30, 180, changes[150])]
 
 
+@pytest.mark.parametrize('begins_late', [True, False])
+def test_runs_that_began_before_the_first_step_of_a_late_recorder_are_not_compared(begins_late):
+    whole, lost = with_live(made_recording(), CONFIG), 40
+    rows = whole.live.offsets[whole.live.offsets['step'] >= lost].copy()
+    rows['step'] -= lost
+    live = Live(whole.live.share[lost:], rows, (CONFIG,))
+    late = replace(keeping(whole, np.arange(300) >= lost), live=live, begins_late=begins_late)
+    analysis = analyze(late, CONFIG)
+    assert analysis.complete == begins_late
+    assert compare_live(analysis).identical
+    rows['channel'][-1] += 1
+    assert not compare_live(analysis).identical, 'the others are'
+
+
 def test_nothing_live_nothing_compared():
     assert compare_live(analyze(made_recording(), CONFIG)) is None
 

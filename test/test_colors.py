@@ -11,6 +11,7 @@ from colorspacious import cspace_convert, deltaE
 from maze_introspection.colors import ACTION_COLORS, GATE_BLUE, OFFSET_GREEN, SALIENT_RED, rgb
 
 WHITE, BLACK = '#FFFFFF', '#000000'
+BARS = '#EEB7C0'  # 30 % of SALIENT_RED on white, as the bars of figure 5 are drawn
 BLINDNESS = (None, 'deuteranomaly', 'protanomaly', 'tritanomaly')
 
 
@@ -36,10 +37,13 @@ def test_actions_are_told_apart_on_white(blindness, least):
 
 
 @pytest.mark.parametrize(
-    ('blindness', 'least'), [*zip(BLINDNESS, (34, 17, 28, 11))], ids=lambda value: str(value or 'none')
+    ('blindness', 'least', 'pale'),
+    [*zip(BLINDNESS, (34, 17, 28, 11), (22, 17, 20, 11))],
+    ids=lambda value: str(value or 'none'),
 )
-def test_the_lines_of_figure_5_are_told_apart(blindness, least):
+def test_the_lines_of_figure_5_are_told_apart(blindness, least, pale):
     assert least_distance((GATE_BLUE, SALIENT_RED, OFFSET_GREEN, BLACK, WHITE), blindness) >= least
+    assert least_distance((GATE_BLUE, BARS, OFFSET_GREEN, BLACK, WHITE), blindness) >= pale
 
 
 def test_the_measure_knows_a_bad_pair():

@@ -1,20 +1,30 @@
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from made import keeping, made_recording
+from PIL import Image
+from rosbags.rosbag2 import Reader
 from test_statistics import hand_made
 
 from maze_introspection.analysis import analyze
-from maze_introspection.bag import BagError, write_recording
+from maze_introspection.bag import BagError, BagWriter, read_recording, write_recording
+from maze_introspection.bag.writer import TYPES
 from maze_introspection.cli import main
 from maze_introspection.config import IntrospectionConfig, ReportConfig
 from maze_introspection.explore.bookmarks import crossings, flips, stalls
 from maze_introspection.explore.change import changes, roles
-from maze_introspection.explore.collect import collect, find_bags
+from maze_introspection.explore.collect import TrialSet, collect, find_bags
 from maze_introspection.explore.frames import frames
+from maze_introspection.explore.pack import Blobs, side
+from maze_introspection.explore.page import write_page
+from maze_introspection.recording import join
+from maze_introspection.selection import of_episode, telling_channel
+from maze_policy.policy import OUTPUT
+from maze_policy.topics import ALL, CAMERA_IMAGE, NAMESPACE
 
 CONFIG = IntrospectionConfig()
 RINGS = [[0.085, 0], [0.085, 0], [0.067, 0], [np.nan, np.nan], [0.05, 0], [0.05, 0]]  # 4 4 3 - 2 2
@@ -110,6 +120,114 @@ def test_pictures_are_thinned_out_to_fit(folder):
     assert frames(collect([folder / 'c'], CONFIG), 1e6).step == ()
 
 
+def test_the_page_is_told_what_is_missing_how_fast_it_was_and_where_to_begin():
+    first, second = made_recording(40, 8, solved=False), made_recording(60, 8, seed=0)
+    second = keeping(
+        replace(second, readout=first.readout, scores=second.hidden @ first.readout[:, :-1].T),
+        ~np.isin(np.arange(60), 20),
+    )
+    joined = join([first, replace(second, stamp_ns=second.stamp_ns + 10**12)], 'both')
+    gates = joined.gates.copy()
+    gates[70, 3, 0] /= 2
+    analysis = analyze(replace(joined, gates=gates), CONFIG)
+    told = side(TrialSet('both', analysis, (), ()), ReportConfig(), Blobs())
+    assert (told['missing'], told['corrupt']) == ([60], analysis.corrupt.tolist())
+    assert 70 in told['corrupt']
+    assert told['period_s'] == pytest.approx(1 / 30, rel=1e-6)
+    assert told['start']['episode'] == 1, 'the first that was solved'
+    assert told['start']['channel'] == telling_channel(of_episode(analysis, 1), OUTPUT)
+
+
+def test_another_maze_takes_the_place_of_the_recorded_one(folder):
+    maze = replace(made_recording(2, 2).maze, rim_radius_m=0.0975)
+    trials = collect([folder / 'a', folder / 'b'], CONFIG, maze=maze)
+    assert trials.analysis.recording.maze == maze
+
+
+def filmed(path, name, pictures, encoding='rgb8'):
+    """A copy of a bag with the camera's pictures: by step, (H, W, 3)."""
+    with Reader(path) as bag, BagWriter(path.with_name(name), bag.storage.metadata.custom) as writer:
+        for connection in bag.connections:
+            writer.add_topic(connection.topic, next(topic for topic in ALL if connection.topic.endswith(topic.name)))
+        camera = f'{NAMESPACE}/{CAMERA_IMAGE.name}'
+        writer.add_topic(camera, CAMERA_IMAGE)
+        for connection, stamp, cdr in bag.messages():
+            writer.write(connection.topic, bytes(cdr), stamp, stamp)
+        for step, stamp in enumerate(read_recording(path).stamp_ns.tolist()):
+            if step in pictures:
+                picture = pictures[step]
+                time = TYPES.types['builtin_interfaces/msg/Time'](*divmod(stamp, 1_000_000_000))
+                message = TYPES.types[CAMERA_IMAGE.type](
+                    header=TYPES.types['std_msgs/msg/Header'](time, 'camera'),
+                    height=picture.shape[0],
+                    width=picture.shape[1],
+                    encoding=encoding,
+                    is_bigendian=0,
+                    step=picture[0].nbytes,
+                    data=picture.reshape(-1),
+                )
+                writer.write(camera, TYPES.serialize_cdr(message, CAMERA_IMAGE.type), stamp, stamp)
+    return path.with_name(name)
+
+
+def tiles(found):
+    """The pictures of all sheets, (N, H, W, 3)."""
+    sheets = [np.asarray(Image.open(io.BytesIO(sheet)).convert('RGB')) for sheet in found.sheets]
+    shape = (-1, found.height_px, 8, found.width_px, 3)
+    rows = np.concatenate([sheet.reshape(shape).swapaxes(1, 2) for sheet in sheets])
+    return rows.reshape(-1, found.height_px, found.width_px, 3)[: len(found.step)]
+
+
+def test_camera_pictures_are_those_of_their_steps(folder):
+    """Red tells the step, green the row: neither may be swapped, shifted or turned."""
+    there = [step for step in range(120) if step not in (3, 70)]  # the camera's picture of two steps was lost
+    picture = np.zeros((480, 640, 3), dtype=np.uint8)
+    picture[:240, :, 1] = 200
+    bag = filmed(folder / 'a', 'film', {step: picture + np.uint8([2 * step, 0, 0]) for step in there})
+    found = frames(collect([bag], CONFIG), 1e6)
+    assert (found.what, found.width_px, found.height_px, list(found.step)) == ('camera', 224, 168, there)
+    seen = tiles(found).astype(int)
+    np.testing.assert_allclose(seen[:, 40, 100, 1] - seen[:, 120, 100, 1], 200, atol=12)
+    np.testing.assert_allclose(seen[:, 120, 100, 0], 2 * np.array(there), atol=12)
+
+
+def test_without_the_camera_in_every_bag_it_is_what_the_policy_saw(folder):
+    picture = {step: np.zeros((48, 64, 3), dtype=np.uint8) for step in range(120)}
+    filmed(folder / 'a', 'film', picture)
+    both = frames(collect([folder / 'film', folder / 'b'], CONFIG), 1e6)
+    assert (both.what, len(both.step), both.problems) == ('what the policy saw', 240, ())
+    trials = collect([filmed(folder / 'b', 'blue', picture, encoding='bgr8')], CONFIG)
+    found = frames(trials, 1e6)
+    assert (found.what, len(found.step)) == ('what the policy saw', 120)
+    assert 'want mono8 or rgb8 on camera/image_raw, got bgr8' in found.problems[0]
+    write_page([trials], folder / 'blue.html', ReportConfig())
+    assert 'got bgr8' in (folder / 'blue.html').read_text()
+
+
+def test_the_file_is_never_larger_than_the_limit(tmp_path):
+    """A bag whose pictures compress badly: more than there is room for."""
+    pictures = np.random.default_rng(0).integers(0, 256, (130, 84, 84), dtype=np.uint8)
+    write_recording(tmp_path / 'bag', made_recording(130, 4), observations=pictures)
+    noisy, out = collect([tmp_path / 'bag'], CONFIG), tmp_path / 'report.html'
+    numbers = write_page([noisy], out, ReportConfig(limit_mb=1.0))
+    whole = write_page([noisy], out, ReportConfig(limit_mb=100.0))
+    assert whole - numbers > 400_000
+    for limit in (whole, whole - 1, *np.linspace(numbers + 50_000, whole, 4).astype(int).tolist()):
+        size = write_page([noisy], out, ReportConfig(limit_mb=limit / 1e6))
+        assert size == out.stat().st_size
+        assert numbers + (limit - numbers) / 3 < size <= limit
+
+
+def test_sets_of_one_name_are_told_apart(folder, capsys):
+    (folder / 'x').mkdir()
+    (folder / 'x' / 'a').symlink_to(folder / 'a')
+    out = folder / 'both.html'
+    assert main(['report', str(folder / 'a'), '--compare', str(folder / 'x' / 'a'), '--out', str(out)]) == 0
+    said = capsys.readouterr().out
+    assert f'{folder / "a"}: 1 bag' in said
+    assert f'{folder / "x" / "a"}: 1 bag' in said
+
+
 def test_the_command_says_what_it_left_out_and_how_large_the_file_is(folder, tmp_path, capsys):
     out = tmp_path / 'made' / 'report.html'
     assert main(['report', str(folder), '--out', str(out)]) == 1
@@ -121,6 +239,8 @@ def test_the_command_says_what_it_left_out_and_how_large_the_file_is(folder, tmp
     assert 'more than --limit-mb 1' in capsys.readouterr().err
     assert main(['report', str(folder / 'c'), '--out', str(out)]) == 2
     assert main(['report', str(folder / 'figures'), '--out', str(out)]) == 2
+    assert main(['report', str(folder / 'a'), '--out', str(folder)]) == 2
+    assert 'want a file to write for --out, got the folder' in capsys.readouterr().err
     assert (
         main(['report', str(folder / 'a'), str(folder / 'b'), '--compare', str(folder / 'b'), '--out', str(out)]) == 0
     )

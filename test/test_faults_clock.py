@@ -1,6 +1,5 @@
 """Time itself fails: a simulation's clock that leaps, stands still or was never there."""
 
-
 import pytest
 from fault_observer import CONTROLLER
 from faults import SAFE_MS, fault_graph, keeps, ms, slots, steps_of

@@ -32,6 +32,7 @@ def test_steps_equal_the_batch_functions():
     mask = salient(batch.share)
     begins = np.isin(np.arange(80), [0, 30])
     assert [insight.continuity for insight in insights] == np.where(begins, RESET, CONTINUES).tolist()
+    assert [insight.begins for insight in insights] == begins.tolist()
     for t, insight in enumerate(insights):
         assert insight.share.tobytes() == batch.share[t].tobytes()
         assert insight.share.dtype == np.float32
@@ -75,7 +76,7 @@ def test_a_missing_step_and_a_clock_jump_start_runs_anew():
     assert set(after_gap.offsets['t']) == {0}
     assert after_gap.offsets['censored'].all()
     after_jump = looking.step(*steps[22], stamp_ns=22 * STEP_NS + int(config.clock_jump_s * 1e9))
-    assert after_jump.continuity == CONTINUES
+    assert (after_jump.continuity, after_jump.begins) == (CONTINUES, True)
     assert set(after_jump.offsets['t']) == {0}
     for stamp_ns in (5, 5):  # the clock goes back, then stands still
         back = looking.step(*steps[23], stamp_ns=stamp_ns)

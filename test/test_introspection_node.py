@@ -274,11 +274,25 @@ def test_thresholds_set_on_the_way_are_in_the_bag_and_the_replay_keeps_to_them(b
 
 def test_a_threshold_out_of_range_is_refused_and_the_old_one_kept(bench):
     made = bench()
-    for values, says in (({'theta_c': 1.5}, 'theta_c'), ({'clock_jump_s': 2.0}, 'read-only')):
-        [result] = set_parameters(made, **values)
-        assert not result.successful
-        assert says in result.reason
-    assert made.node.health.facts[f'{topics.PARAMETER_KEY}theta_c'] == 0.022
+    nan, inf = float('nan'), float('inf')
+    wrong = {'theta_c': (1.5, nan, inf, -0.001), 'theta_g': (nan,), 'clock_jump_s': (2.0,)}
+    for name, values in wrong.items():
+        for value in values:
+            [result] = set_parameters(made, **{name: value})
+            assert not result.successful, (name, value)
+            assert ('read-only' if name == 'clock_jump_s' else name) in result.reason
+    for value in (1, 'high'):  # rclpy's own words
+        [result] = set_parameters(made, theta_c=value)
+        assert 'Wrong parameter type' in result.reason
+    good, bad = set_parameters(made, fraction=0.7, theta_c=2.0)
+    assert (good.successful, bad.successful) == (True, False)
+    facts = made.node.health.facts
+    assert [facts[f'{topics.PARAMETER_KEY}{name}'] for name in ('theta_g', 'theta_c', 'fraction')] == [0.5, 0.022, 0.7]
+    assert made.node.get_parameter('theta_c').value == 0.022
+    [result] = set_parameters(made, theta_c=0.0)
+    assert result.successful
+    assert made.node.health.facts[f'{topics.PARAMETER_KEY}theta_c'] == 0.0
+    assert made.node._pictures._config.theta_c == 0.0, 'the pictures are drawn with it too'
 
 
 def test_a_step_that_lacks_a_part_is_counted(bench):

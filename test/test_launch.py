@@ -206,6 +206,11 @@ def test_rqt_looks_into_the_namespace_of_the_launch(launched):
     assert "'/lab/left/camera/image_raw'" in text
     assert "'/maze" not in text
     assert json.loads(text).keys() == json.loads(share_path('config/maze.perspective').read_text()).keys()
+    made = Path(launched('sim', rqt='true', namespace='/').processes()['rqt'][-1])
+    text = made.read_text()
+    made.unlink()
+    assert "'/camera/image_raw'" in text
+    assert "'/'" in text
 
 
 def test_each_world_has_its_nodes(launched):

@@ -5,8 +5,9 @@ import pytest
 from made import made_recording
 
 from maze_introspection.analysis import analyze
+from maze_introspection.config import IntrospectionConfig
 from maze_introspection.panel.model import FAR_BIN, LONG, PanelModel, Said
-from maze_introspection.panel.steps import CAPACITY, MOVES_AT
+from maze_introspection.panel.steps import CAPACITY, MOST_ACTIONS, MOST_CHANNELS, MOVES_AT
 from maze_introspection.panel.view import projection
 from maze_policy import topics
 from maze_policy.board import BoardConfig
@@ -69,8 +70,45 @@ def test_it_shows_what_an_analysis_of_the_same_steps_finds():
         mine = found[(found['channel'] == channel) & ~found['censored'] & (found['t'] >= 80)]
         assert (shown.offsets['t'] + 80).tolist() == mine['t'].tolist()
         assert shown.offsets['offset'].tolist() == mine['offset'].tolist()
+        assert (shown.offsets['t0'] + 80).tolist() == mine['t0'].tolist()
         np.testing.assert_array_equal(shown.share, analysis.contribution.share[80:, channel])
         np.testing.assert_array_equal(shown.salient, analysis.salient[80:, channel])
+
+
+def test_parts_that_come_after_the_next_step_began_still_tell_that_memory_continued():
+    model, recording = PanelModel(), made_recording(40)
+
+    def state(t):
+        take(model, topics.LSTM_STATE, int(recording.stamp_ns[t]), [recording.hidden[t], recording.cell[t]])
+
+    def gates(t):
+        take(model, topics.LSTM_GATES, int(recording.stamp_ns[t]), recording.gates[t])
+
+    for t in range(0, 40, 2):
+        for part, of in ((gates, t), (gates, t + 1), (state, t + 1), (state, t)):
+            part(of)
+    assert not model.refused
+    assert model.channel(0, OUTPUT, 40).breaks.tolist() == [0]
+
+
+@pytest.mark.parametrize('lost', [topics.LSTM_GATES, topics.LSTM_STATE])
+def test_a_step_that_lacks_a_part_is_a_break_on_both_sides(lost):
+    model, recording = PanelModel(), made_recording(40)
+    for t in range(40):
+        state = [recording.hidden[t], recording.cell[t]]
+        for topic, matrix in ((topics.LSTM_GATES, recording.gates[t]), (topics.LSTM_STATE, state)):
+            if (t, topic) != (20, lost):
+                take(model, topic, int(recording.stamp_ns[t]), matrix)
+    assert model.channel(0, OUTPUT, 40).breaks.tolist() == [0, 20, 21]
+
+
+def test_a_clock_that_leaps_is_a_break_as_for_the_analysis():
+    model, recording = PanelModel(), made_recording(60)
+    recording.stamp_ns[30:] += 2_000_000_000
+    for t in range(60):
+        take(model, topics.LSTM_GATES, int(recording.stamp_ns[t]), recording.gates[t])
+        take(model, topics.LSTM_STATE, int(recording.stamp_ns[t]), [recording.hidden[t], recording.cell[t]])
+    assert model.channel(0, OUTPUT, 60).breaks.tolist() == np.flatnonzero(analyze(recording).begins).tolist() == [0, 30]
 
 
 def test_a_step_that_is_missing_is_a_break_and_no_offset_spans_it():
@@ -90,7 +128,9 @@ def test_rows_keep_their_order_and_new_ones_come_last_in_their_group():
     assert model.heat_map(30).channels.tolist() == [2, 0, 5, 4, 1]
     for t in range(5, 5 + CAPACITY):
         tell(model, t)
-    assert model.heat_map(30).channels.tolist() == [2, 0, 5, 4, 1], 'also when they are salient no more'
+    view = model.heat_map(CAPACITY)
+    assert view.channels.tolist() == [2, 0, 5, 4, 1], 'also when they are salient no more'
+    assert not view.pixels.any()
 
 
 def test_a_channel_moves_to_another_action_only_after_a_clear_change():
@@ -111,6 +151,7 @@ def test_only_the_window_is_shown_and_a_young_one_is_empty_on_the_left():
         tell(model, t, [1], 2)
     view = model.heat_map(30)
     assert view.pixels.tolist() == [[0] * 20 + [3] * 10]
+    assert view.breaks.tolist() == list(range(20, 30)), 'without states nobody knows'
     for t in range(10, CAPACITY + 50):
         tell(model, t, [1] if t % 2 else [], 2)
     assert model.heat_map(30).pixels.tolist() == [[0, 3] * 15]
@@ -147,14 +188,34 @@ def test_other_thresholds_begin_the_histogram_anew():
     model = PanelModel()
     tell(model, 0)
     said = {f'{topics.PARAMETER_KEY}theta_g': '0.5', topics.PARAMETERS_SINCE_KEY: '17'}
-    model.add_node('/maze/introspection', Said(0, 'ok', said))
+    model.add_node('introspection', Said(0, 'ok', said))
     model.add(topics.PRECEDING_OFFSET, 0, offsets((OUTPUT, 3, 0.05, 0)))
-    model.add_node('/maze/introspection', Said(0, 'ok', said))
+    model.add_node('introspection', Said(0, 'ok', said))
+    model.add_node('policy', Said(0, 'ok', {}))
     assert model.histogram(OUTPUT).counts.sum() == 1
     changed = {f'{topics.PARAMETER_KEY}theta_g': '0.7', topics.PARAMETERS_SINCE_KEY: '42'}
-    model.add_node('/maze/introspection', Said(0, 'ok', changed))
+    model.add_node('introspection', Said(0, 'ok', changed))
     assert isinstance(model.histogram(OUTPUT), str)
-    assert model.theta_g == 0.7
+    assert model.config.theta_g == 0.7
+
+
+@pytest.mark.parametrize(
+    ('values', 'says'),
+    [
+        ({f'{topics.PARAMETER_KEY}theta_g': 'high'}, 'Expecting value'),
+        ({f'{topics.PARAMETER_KEY}theta_g': 'NaN'}, 'theta_g wants a finite number'),
+        ({f'{topics.PARAMETER_KEY}theta_c': '7.0'}, 'theta_c wants 0.0 to 1.0'),
+        ({f'{topics.PARAMETER_KEY}theta_c': '0.1', topics.PARAMETERS_SINCE_KEY: 'noon'}, 'invalid literal'),
+    ],
+)
+def test_thresholds_that_cannot_be_are_not_taken(values, says):
+    model = PanelModel()
+    with pytest.raises(ValueError, match=says):
+        model.add_node('introspection', Said(0, 'ok', values))
+    assert not model.nodes
+    assert model.config == IntrospectionConfig()
+    model.add_node('left/introspection', Said(0, 'ok', values))  # not the one of this policy
+    assert model.config == IntrospectionConfig()
 
 
 @pytest.mark.parametrize(
@@ -162,10 +223,15 @@ def test_other_thresholds_begin_the_histogram_anew():
     [
         (topics.LSTM_GATES, np.full((4, CHANNELS), np.nan), 'want finite numbers, got a NaN or infinity'),
         (topics.CONTRIBUTION, np.zeros((1, 7)), 'want 6 channels as in policy/lstm_gates, got 7'),
-        (topics.SALIENT, [(6, 0.5, 0)], 'want channels 0 to 5, got'),
+        (topics.LSTM_GATES, np.zeros((4, MOST_CHANNELS + 1)), f'want at most {MOST_CHANNELS} columns, got 8193'),
+        (topics.ACTION_SCORES, np.zeros((1, MOST_ACTIONS + 1)), f'want at most {MOST_ACTIONS} columns, got 255'),
+        (topics.SALIENT, [(6, 0.5, 0)], 'want channels 0 to 5, got 6 to 6'),
+        (topics.SALIENT, [(6, 0.5)], 'want 3 columns, got 2'),
         (topics.SALIENT, [(1, 0.5, 5)], 'want actions below 5 as in policy/action_scores'),
         (topics.PRECEDING_OFFSET, [(1, 2, 3)], 'want 6 columns, got 3'),
         (topics.PRECEDING_OFFSET, offsets((2, 3, 0.05, 0)), 'want gates'),
+        (topics.PRECEDING_OFFSET, offsets((3, -1, 0.05, 0)), 'offsets and distances from 0, got [3.0, 0.0, -1.0'),
+        (topics.PRECEDING_OFFSET, offsets((3, 3, 0.05, 0), (3, 1, -9, 0)), 'distances from 0, got [3.0, 0.0, 1.0'),
     ],
 )
 def test_what_does_not_fit_is_refused_and_the_rest_goes_on(topic, matrix, says):
@@ -174,7 +240,10 @@ def test_what_does_not_fit_is_refused_and_the_rest_goes_on(topic, matrix, says):
     take(model, topic, 10**18 + STEP_NS, matrix)
     assert says in model.refused[topic.name]
     tell(model, 2, [1])
-    assert model.heat_map(30).pixels.sum() == 2
+    tell(model, 3, [1])
+    assert model.heat_map(30).pixels.sum() == 3
+    if topic is not topics.PRECEDING_OFFSET:
+        assert topic.name not in model.refused, 'the next one is good'
 
 
 def test_a_late_part_is_refused_and_a_clock_that_was_set_back_begins_anew():
@@ -187,6 +256,41 @@ def test_a_late_part_is_refused_and_a_clock_that_was_set_back_begins_anew():
     assert model.heat_map(30).channels.tolist() == [2]
 
 
+def test_a_bag_that_is_played_in_a_loop_begins_anew_though_its_stamps_are_known():
+    model = PanelModel()
+    for _ in range(3):
+        for t in range(100):
+            tell(model, t, [1] if t < 50 else [])
+        assert not model.refused
+    tell(model, 0, [1])
+    assert model.heat_map(30).pixels.tolist() == [[0] * 29 + [1]]
+
+
+def test_a_part_that_comes_twice_is_refused_and_a_late_one_taken():
+    model = PanelModel()
+    for t in range(60):
+        tell(model, t)
+    for t in (59, 10):
+        take(model, topics.SALIENT, 10**18 + t * STEP_NS, [(2, 0.5, 0)])
+        assert topics.SALIENT.name not in model.refused
+    assert np.flatnonzero(model.heat_map(60).pixels).tolist() == [10, 59]
+    for topic, matrix in ((topics.LSTM_GATES, np.zeros((4, CHANNELS))), (topics.SALIENT, [(3, 0.5, 0)])):
+        take(model, topic, 10**18 + 59 * STEP_NS, matrix)
+        assert model.refused[topic.name] == 'a part of a step came twice'
+    assert np.flatnonzero(model.heat_map(60).pixels).tolist() == [10, 59]
+
+
+def test_a_second_policy_does_not_wipe_out_the_first():
+    model = PanelModel()
+    for t in range(20):
+        tell(model, t, [1])
+        take(model, topics.LSTM_GATES, 10**18 + t * STEP_NS, np.zeros((4, CHANNELS + 2)))
+        assert 'two policies?' in model.refused[topics.LSTM_GATES.name]
+        take(model, topics.ACTION_SCORES, 10**18 + t * STEP_NS, np.zeros((1, 3)))
+        assert 'two policies?' in model.refused[topics.ACTION_SCORES.name]
+    assert model.heat_map(20).pixels.sum() == 20
+
+
 def test_nothing_is_a_sentence():
     model = PanelModel()
     assert model.heat_map(30) == 'Nothing on policy/lstm_gates yet; it comes from policy.'
@@ -194,6 +298,8 @@ def test_nothing_is_a_sentence():
     assert model.picture() == 'Nothing on camera/image_raw yet; it comes from simulator or camera.'
     tell(model, 0)
     assert model.heat_map(30) == 'No channel has been salient in 1 steps.'
+    assert model.channel(2, OUTPUT, 30) == 'One step so far; a curve needs two.'
+    tell(model, 1)
     assert not model.channel(2, OUTPUT, 30).salient.any()
 
 
@@ -218,6 +324,17 @@ def test_the_ball_is_marked_in_its_own_picture():
     assert model.picture().image.max() == 0, 'the one that has its ball'
     model.add_picture(3, image + 2)
     assert model.picture().ball_px is None
+
+
+def test_one_wild_score_does_not_flatten_the_others_for_ever():
+    model = PanelModel()
+    tell(model, 0)
+    take(model, topics.ACTION_SCORES, 10**18 + STEP_NS, [(0, 0, -900, 0, 0)])
+    tell(model, 2, action=3)
+    assert (model.scores().scores.tolist(), model.scores().largest) == ([0, 0, 0, 1, 0], 900)
+    for t in range(3, 3 + CAPACITY):
+        tell(model, t)
+    assert model.scores().largest == 1
 
 
 def test_a_snapshot_stands_still():

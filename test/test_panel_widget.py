@@ -1,6 +1,7 @@
 """The panel's widget in an offscreen Qt, with a model filled by hand."""
 
 import os
+import re
 import time
 
 os.environ.setdefault('QT_QPA_PLATFORM', 'offscreen')
@@ -8,12 +9,16 @@ os.environ.setdefault('QT_QPA_PLATFORM', 'offscreen')
 import numpy as np
 import pytest
 from made import made_recording
+from python_qt_binding.QtCore import QPointF
+from python_qt_binding.QtGui import QFontMetrics, QImage
 from python_qt_binding.QtWidgets import QApplication
+from qt import delete
 
+from maze_introspection.colors import SALIENT_RED, action_color
 from maze_introspection.config import IntrospectionConfig
 from maze_introspection.introspection import Introspection
-from maze_introspection.panel.model import PanelModel
-from maze_introspection.panel.widget import PanelWidget
+from maze_introspection.panel.model import PanelModel, Said
+from maze_introspection.panel.widget import LONG, SILENT_S, SLOWLY, PanelWidget
 from maze_policy import topics
 from maze_policy.policy import OUTPUT
 
@@ -78,7 +83,7 @@ def panel(application):
     yield make
     for widget in made:
         widget.close()
-        widget.deleteLater()
+    delete(*made)
 
 
 def test_256_channels_at_30_hz_take_a_part_of_a_quarter_of_a_core(panel, application):
@@ -114,7 +119,11 @@ def test_1024_channels_are_drawn(panel):
     widget, _ = panel(channels=1024, steps=60)
     assert not widget.heat_map.sentence
     assert not widget.channel.sentence
-    assert '<b>' in widget.heat_map._caption.text()
+    axis = widget.heat_map.axes.getAxis('left')
+    [ticks] = axis._tickLevels
+    assert sum(int(name.partition('(')[2][:-1]) for _, name in ticks) == len(widget.model.heat_map(60).channels)
+    metrics = QFontMetrics(axis.style['tickFont'])
+    assert metrics.horizontalAdvance('tilt +x (1024)') + 10 < axis.width(), 'a name that does not fit is left out'
 
 
 def test_a_channel_that_was_never_salient_is_said_to_be(panel):
@@ -152,3 +161,166 @@ def test_what_is_drawn_is_what_the_model_says(panel):
     assert (x[0], x[-1]) == (-299.5, -0.5)
     begins = widget.channel._offsets.getData()[0][::2]
     assert (begins + 299.5).tolist() == view.offsets['t0'].tolist()
+
+
+def test_what_came_last_is_drawn_also_when_nothing_comes_after_it(panel):
+    widget, player = panel(steps=100)
+    widget.refresh()
+    for _ in range(60):
+        player.step()
+    for _ in range(SLOWLY):
+        widget.refresh()
+    shown = widget.model.histogram(OUTPUT)
+    assert f'{shown.counts.sum()} offsets' in widget.histogram._caption.text()
+    assert widget.scores._bars.opts['height'].tolist() == widget.model.scores().scores.tolist()
+
+
+def test_of_another_model_nothing_of_the_one_before_is_left(panel):
+    widget, _ = panel()
+    widget.pause.setChecked(True)
+    widget.look_at(PanelModel())
+    for plot in (widget.heat_map, widget.channel, widget.scores, widget.histogram, widget.picture):
+        assert plot.sentence.startswith('Nothing on')
+    for plot in (widget.heat_map, widget.channel, widget.scores, widget.histogram):
+        assert plot._caption.text() == ''
+    assert not widget.pause.isChecked()
+    assert 'nobody says anything' in widget.status.text()
+
+
+def test_a_node_that_says_nothing_any_more_is_not_called_ok(panel, monkeypatch):
+    widget, _ = panel(steps=2)
+    now_s = time.monotonic()
+    monkeypatch.setattr(time, 'monotonic', lambda: now_s)
+    widget.model.add_node('policy', Said(0, 'ok', {}))
+    widget.model.add_node('camera', Said(1, f'refused <b>{"x" * 2 * LONG}', {}))
+    widget._tell_health()
+    assert 'policy ok' in widget.status.text()
+    assert 'WARNING: refused &lt;b&gt;xxx' in widget.status.text()
+    assert 'x' * LONG not in widget.status.text()
+    now_s += SILENT_S + 1
+    widget.model.add_node('camera', Said(0, 'ok', {}))
+    widget._tell_health()
+    assert 'has said nothing for 5 s' in widget.status.text()
+    assert 'camera ok' in widget.status.text()
+
+
+def test_the_boxes_show_the_thresholds_that_the_node_has(panel):
+    widget, _ = panel(steps=2)
+    asked = []
+    widget.parameter_wanted.connect(lambda *wanted: asked.append(wanted))
+    widget.model.add_node('introspection', Said(0, 'ok', {f'{topics.PARAMETER_KEY}theta_c': '0.125'}))
+    widget._tell_health()
+    assert (widget.thresholds['theta_c'].value(), widget.thresholds['theta_g'].value()) == (0.125, 0.5)
+    assert asked == [], 'to show it is not to ask for it'
+    widget.thresholds['theta_g'].setValue(0.75)
+    assert asked == [('theta_g', 0.75)]
+
+
+def test_what_is_being_typed_is_not_overwritten(panel, monkeypatch):
+    widget, _ = panel(steps=2)
+    box = widget.thresholds['theta_c']
+    monkeypatch.setattr(box, 'hasFocus', lambda: True)
+    box.setValue(0.3)
+    widget._tell_health()
+    assert box.value() == 0.3
+
+
+def test_the_rates_are_those_of_the_last_second(panel, monkeypatch):
+    widget, player = panel(steps=10)
+    now_s = time.monotonic() + 100
+    monkeypatch.setattr(time, 'monotonic', lambda: now_s)
+    widget._tell_health()
+    for _ in range(20):
+        player.step()
+    now_s += 2.0
+    widget._tell_health()
+    assert 'policy/lstm_gates 10.0/s' in widget.status.text()
+
+
+def test_what_nobody_sees_is_not_drawn(panel, monkeypatch):
+    widget, player = panel(steps=2)
+    drawn = []
+    monkeypatch.setattr(widget, '_draw', drawn.append)
+    player.step()
+    widget.hide()
+    widget.refresh()
+    assert drawn == []
+    widget.show()
+    widget.refresh()
+    assert drawn == [False]
+
+
+def colors(widget):
+    """What is seen of a widget, as 0xRRGGBB, shape (height, width)."""
+    image = widget.grab().toImage().convertToFormat(QImage.Format_RGB32)
+    data = image.constBits().asarray(image.width() * image.height() * 4)
+    return np.frombuffer(bytes(data), np.uint32).reshape(image.height(), image.width()) & 0xFFFFFF
+
+
+def code(color):
+    return int(color.removeprefix('#'), 16)
+
+
+def test_every_pixel_of_the_heat_map_has_the_colour_of_its_action(panel):
+    widget, _ = panel(steps=200)
+    widget.window.setValue(30)
+    view, axes = widget.model.heat_map(30), widget.heat_map.axes
+    widget.heat_map._marker.hide()
+    seen, found = colors(axes), set()
+    for (row, step), action in np.ndenumerate(view.pixels):
+        scene = axes.plotItem.vb.mapViewToScene(QPointF(step - 30 + 0.5, row + 0.5))
+        at = axes.mapFromScene(scene)
+        assert seen[at.y(), at.x()] == (code(action_color(action - 1)) if action else 0xFFFFFF)
+        found.add(int(action))
+    assert len(found) >= 3
+
+
+def test_the_channel_has_its_contribution_to_scale_and_bars_where_it_is_salient(panel):
+    widget, _ = panel()
+    view = widget.model.channel(widget.which.value(), OUTPUT, 300)
+    scale = float(re.search(r'contribution / ([0-9.e-]+)', widget.channel._caption.text())[1])
+    _, y = widget.channel._share.getData()
+    np.testing.assert_allclose(y * scale, view.share, rtol=1e-5)
+    assert 0.4 < y.max() <= 1.0
+    bars, x = widget.channel._bars.opts, np.arange(-300, 0) + 0.5
+    covered = sum(((left < x) & (x < right) for left, right in zip(bars['x0'], bars['x1'])), np.zeros(300, bool))
+    assert covered.any()
+    np.testing.assert_array_equal(covered, view.salient)
+
+
+def test_the_histogram_is_white_where_there_is_nothing_and_the_darker_the_more(panel):
+    widget, _ = panel()
+    counts, pixels = widget.model.histogram(OUTPUT).counts, widget.histogram._image._pixels
+    brightness = pixels.view(np.uint8).reshape(*pixels.shape, 4)[..., :3].sum(axis=2, dtype=int)
+    np.testing.assert_array_equal(brightness == 3 * 255, counts == 0)
+    of_count = [set(brightness[counts == count]) for count in np.unique(counts)]
+    assert all(len(shades) == 1 for shades in of_count)
+    shades = [shades.pop() for shades in of_count]
+    assert len(shades) > 3
+    assert shades == sorted(shades, reverse=True)
+    assert shades[1] - shades[-1] > 200
+
+
+def test_the_ring_is_around_the_ball(panel):
+    widget, _ = panel(steps=2)
+    picture, view = widget.picture, widget.model.picture()
+    rows, columns = np.nonzero(colors(picture) == code(SALIENT_RED))
+    height, width = view.image.shape[:2]
+    scale = min(picture.width() / width, picture.height() / height)
+    x = (picture.width() - scale * width) / 2 + scale * (view.ball_px[0] + 0.5)
+    y = (picture.height() - scale * height) / 2 + scale * (view.ball_px[1] + 0.5)
+    assert (columns.min() + columns.max()) / 2 == pytest.approx(x, abs=1.5)
+    assert (rows.min() + rows.max()) / 2 == pytest.approx(y, abs=1.5)
+    assert np.ptp(rows) == pytest.approx(22, abs=3)
+
+
+def test_a_sentence_covers_its_plot_at_any_size(application, panel):
+    widget, _ = panel(steps=2)
+    widget.look_at(PanelModel())
+    for size in ((1280, 740), (900, 600)):
+        widget.resize(*size)
+        application.processEvents()
+        for plot in (widget.heat_map, widget.histogram):
+            assert plot._sentence.geometry() == plot.axes.rect()
+            assert len(np.unique(colors(plot.axes))) < 300, 'text on white, and no plot'
+        assert widget.picture._sentence.geometry() == widget.picture.rect()

@@ -18,7 +18,7 @@ def insight(action, salient, offsets=(), continuity=CONTINUES):
     table = np.zeros(len(offsets), GATED_OFFSET)
     for row, (offset, censored) in zip(table, offsets):
         row['gate'], row['offset'], row['censored'] = OUTPUT, offset, censored
-    return Insight(action, share, True, rows, table, continuity)
+    return Insight(action, share, True, rows, table, continuity, continuity != CONTINUES)
 
 
 def gates(open_channels=()):

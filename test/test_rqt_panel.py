@@ -7,16 +7,22 @@ os.environ.setdefault('QT_QPA_PLATFORM', 'offscreen')
 
 import numpy as np
 import pytest
+import rclpy
 from made import made_recording
 from python_qt_binding.QtCore import QObject
 from python_qt_binding.QtWidgets import QApplication
+from qt import delete
 from scripted import Scripted
 from test_introspection_node import PARTS
 
+from maze_introspection.analysis import analyze
+from maze_introspection.config import IntrospectionConfig
 from maze_introspection.introspection_node import IntrospectionNode
 from maze_introspection.rqt_panel import MazePanel
 from maze_policy import messages, topics
+from maze_policy.policy import OUTPUT
 from maze_policy.policy_node import PolicyNode
+from maze_policy.qos import qos
 
 
 @pytest.fixture(scope='module')
@@ -95,8 +101,15 @@ class Bench:
     def close(self):
         self.panel.shutdown_plugin()
         self.widget.close()
-        self.widget.deleteLater()
-        self.application.processEvents()
+        delete(self.widget, self.panel, self.context)
+
+
+@pytest.fixture(autouse=True)
+def niceness(monkeypatch):
+    """What the panel asked for; this process itself keeps its own."""
+    asked = []
+    monkeypatch.setattr('maze_introspection.rqt_panel.be_nice', asked.append)
+    return asked
 
 
 @pytest.fixture
@@ -130,6 +143,11 @@ def test_it_shows_a_policy_that_plays_and_is_looked_into(bench):
     assert widget.windowTitle() == 'Maze / LSTM introspection (2)'
 
 
+def test_it_yields_the_processor_to_what_acts(bench, niceness):
+    bench(look=False)
+    assert niceness == [10]
+
+
 def test_messages_are_handled_off_the_gui_thread(bench):
     b, threads = bench(look=False), set()
     add = b.panel.model.add
@@ -139,6 +157,83 @@ def test_messages_are_handled_off_the_gui_thread(bench):
     assert threading.current_thread().name != 'maze panel'
 
 
+def test_what_is_shown_is_what_an_analysis_of_the_same_steps_finds(bench):
+    b, recording = bench(), made_recording(90)
+    b.until(b.panel._feed._set.service_is_ready)
+    b.play(recording, range(50))
+    b.widget.thresholds['theta_g'].setValue(0.7)
+    b.until(lambda: b.introspection.health.facts[f'{topics.PARAMETER_KEY}theta_g'] == 0.7)
+    b.play(recording, range(50, 90))
+    model = b.panel.model
+    b.until(lambda: model.config.theta_g == 0.7)
+    analysis = analyze(recording, IntrospectionConfig(theta_g=0.7))
+    salient = np.where(analysis.salient, analysis.contribution.action[:, None] + 1, 0)
+    b.until(lambda: model._steps.salient[89].any() == salient[89].any())
+    view = model.heat_map(90)
+    assert sorted(view.channels) == np.flatnonzero(salient.any(axis=0)).tolist()
+    np.testing.assert_array_equal(view.pixels, salient.T[view.channels])
+    found = analysis.step_offsets(OUTPUT)
+    for channel in range(16):
+        shown, mine = model.channel(channel, OUTPUT, 90), found[(found['channel'] == channel) & ~found['censored']]
+        assert shown.share.tobytes() == analysis.contribution.share[:, channel].tobytes()
+        assert shown.offsets[['t0', 't']].tolist() == mine[['t0', 't']].tolist()
+    assert len(found) > 50
+
+
+def test_a_message_that_makes_trouble_does_not_end_the_hearing(bench):
+    b, recording = bench(look=False), made_recording(4)
+    b.play(recording, range(2))
+    add = b.panel.model.add
+    b.panel.model.add = lambda *_: {}['none']
+    b.probe.say(topics.LSTM_GATES, messages.matrix_message(messages.header_at(1), np.zeros((4, 16))))
+    b.until(lambda: b.panel.model.refused.get(topics.LSTM_GATES.name) == "KeyError('none')")
+    b.panel.model.add = add
+    b.probe.say(topics.SALIENT, messages.matrix_message(messages.header_at(1), np.zeros((1, 2))))
+    b.until(lambda: b.panel.model.refused.get(topics.SALIENT.name) == 'want 3 columns, got 2')
+    b.play(recording, range(2, 4))
+
+
+def test_nodes_of_other_namespaces_are_not_heard(bench):
+    b = bench(look=False)
+    since = {topics.PARAMETERS_SINCE_KEY: 3, f'{topics.PARAMETER_KEY}theta_c': 0.25}
+    b.until(lambda: b.probe.publisher(topics.DIAGNOSTICS).get_subscription_count())
+    for name in ('/lab/introspection', '/maze/left/introspection', '/mazes/introspection', '/maze/policy'):
+        header = messages.header_at(1)
+        b.probe.say(topics.DIAGNOSTICS, messages.diagnostics_message(header, name, 0, 'ok', since))
+    b.until(lambda: 'policy' in b.panel.model.nodes)
+    assert sorted(b.panel.model.nodes) == ['left/introspection', 'policy']
+    assert b.panel.model.config.theta_c == IntrospectionConfig.theta_c
+
+
+def test_another_camera_is_heard_as_it_speaks(bench):
+    b, heard = bench(look=False), topics.CAMERA_IMAGE.name
+    b.play(made_recording(2))
+    b.probe.node.destroy_publisher(b.probe.publisher(topics.CAMERA_IMAGE))
+    best_effort = qos(topics.CAMERA_IMAGE, reliable=False)
+    camera = b.probe.node.create_publisher(messages.message_class(topics.IMAGE), heard, best_effort)
+    b.until(camera.get_subscription_count)
+    count = b.panel.model.heard[heard]
+    camera.publish(messages.picture_message(messages.header_at(10**9), np.zeros((12, 16, 3), np.uint8)))
+    b.until(lambda: b.panel.model.heard[heard] > count)
+
+
+def test_it_survives_the_end_of_ros(application, domain):
+    ros = rclpy.Context()
+    rclpy.init(context=ros, domain_id=domain)
+    context = Context(rclpy.create_node('rqt', context=ros, use_global_arguments=False))
+    panel = MazePanel(context)
+    thread = panel._feed._thread
+    rclpy.shutdown(context=ros)
+    thread.join(10.0)
+    assert not thread.is_alive()
+    panel.widget.thresholds['theta_c'].setValue(0.3)
+    application.processEvents()
+    assert 'cannot set theta_c' in panel.widget.status.text()
+    panel.shutdown_plugin()
+    panel.widget.close()
+    delete(panel.widget, panel, context)
+
+
 def test_thresholds_are_set_on_the_node_and_its_own_are_shown(bench):
     b, recording = bench(), made_recording(20)
     b.until(b.panel._feed._set.service_is_ready)
@@ -146,7 +241,7 @@ def test_thresholds_are_set_on_the_node_and_its_own_are_shown(bench):
     b.widget.thresholds['theta_g'].setValue(0.7)
     b.until(lambda: b.introspection.health.facts[f'{topics.PARAMETER_KEY}theta_g'] == 0.7)
     b.play(recording, range(10, 20))
-    b.until(lambda: b.panel.model.theta_g == 0.7)
+    b.until(lambda: b.panel.model.config.theta_g == 0.7)
     b.until(lambda: 'theta_g is 0.7 now' in b.widget.status.text())
 
 
@@ -175,8 +270,6 @@ def test_what_is_missing_or_bad_is_said_in_place_of_the_plot(bench):
 def test_where_the_ball_is_in_the_picture_comes_from_the_policy(bench, graph):
     b = bench(look=False)
     graph.add(lambda **kwargs: PolicyNode(Scripted(), **kwargs))
-    b.until(b.panel._feed._get.service_is_ready)
-    b.panel._feed._ask_for_view()
     b.until(lambda: b.panel.model.project is not None)
     assert b.panel.model.project(np.array([0.05, 0.1]), (200, 300)) == pytest.approx((199.5, -0.5))
 
@@ -216,5 +309,10 @@ def test_it_looks_into_another_namespace_and_says_what_is_none(bench):
     b.panel.look_into('lab/left')
     assert b.panel._feed.node.get_namespace() == '/lab/left'
     assert b.widget.channel.sentence or b.panel.model.channels == 0
+    settings = Settings()
     b.panel.look_into('not a name')
     assert 'not a name' in b.widget.status.text()
+    b.panel.save_settings(None, settings)
+    assert settings.value('namespace') == '', 'it is not worth keeping'
+    b.panel.look_into('lab/left')
+    assert b.panel._feed.node.get_namespace() == '/lab/left', 'the one before, once more'

@@ -3,6 +3,7 @@
 import ast
 import json
 import re
+import struct
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -98,6 +99,16 @@ def test_the_perspective_opens_our_panel_and_what_package_xml_asks_for():
     assert running['maze_introspection/MazePanel'] == [1]
     asked = {element.text for element in ElementTree.parse(CONFIG.parent / 'package.xml').findall('exec_depend')}
     assert {name.split('/')[0] for name in running} - {'maze_introspection'} <= asked
+
+
+def test_the_perspective_fits_on_a_small_screen():
+    window = json.loads((CONFIG / 'maze.perspective').read_text())['groups']['mainwindow']['keys']
+    geometry = bytes.fromhex(re.search("b'([0-9a-f]+)'", window['geometry']['repr(QByteArray.hex)'])[1])
+    assert geometry[:4].hex() == '01d9d0cb', 'as QWidget::saveGeometry begins'
+    for at in (8, 24, len(geometry) - 16):  # with frame, without, and as it was last
+        left, top, right, bottom = struct.unpack('>4i', geometry[at : at + 16])
+        assert 0 <= left < right < 1280
+        assert 0 <= top < bottom < 800
 
 
 def test_plugin_xml_names_a_class_that_there_is():

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import struct
 from pathlib import Path
 from typing import Any
@@ -12,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from maze_introspection.bag.writer import BagError
-from maze_introspection.config import IntrospectionConfig
+from maze_introspection.config import told_parameters
 from maze_policy import topics
 from maze_policy.topics import Topic
 
@@ -63,8 +61,7 @@ def cdr_stamp_ns(cdr: bytes) -> int:
 def introspection_parameters(diagnostics: Any, namespace: str) -> tuple[int | None, dict[str, float]]:
     """The parameters that the introspection node of a namespace works with, if this DiagnosticArray is its.
 
-    First the stamp of the step since which it does, None where it does not say; parameters that this version does not
-    know (any more) are left out.
+    First the stamp of the step since which it does, None where it does not say.
 
     Raises:
         BagError: where one of them is no JSON.
@@ -75,10 +72,7 @@ def introspection_parameters(diagnostics: Any, namespace: str) -> tuple[int | No
         if status.name == f'{namespace}/introspection'
         for pair in status.values
     }
-    names = {f'{topics.PARAMETER_KEY}{field.name}': field.name for field in dataclasses.fields(IntrospectionConfig)}
-    since = values.get(topics.PARAMETERS_SINCE_KEY)
     try:
-        told = {names[key]: json.loads(value) for key, value in values.items() if key in names}
-        return None if since is None else int(since), told
+        return told_parameters(values)
     except (ValueError, RecursionError) as error:
         raise BagError(f'want JSON as parameters on {topics.DIAGNOSTICS.name}, got {error}') from error

@@ -8,7 +8,6 @@ class Report {
     this.shown = this.sides.filter((side) => side.data.steps);
     $('sides').append(...this.sides.map((side) => side.element));
     document.body.classList.toggle('compare', sides.length > 1);
-    this.active = this.shown[0];
     /** Both sides have one grid of thresholds, but the slider of theta_c ends where the larger share does. */
     this.widest = this.shown.reduce(
       (one, other) => (other.data.theta_c.points.length > one.data.theta_c.points.length ? other : one),
@@ -24,17 +23,20 @@ class Report {
 
   start(data) {
     this.channel = data.start.channel;
+    this.activate(this.shown[0]);
     this.table = new Table(this);
+    const rings = largest(this.shown.map((side) => side.data.rings));
+    const names = this.shown.map((side) => side.data.actions).reduce((a, b) => (b.length > a.length ? b : a));
     const options = (names, every) => [new Option(every, ''), ...names.map((name, index) => new Option(name, index))];
     $('gate').replaceChildren(...PAGE.gates.map((name, index) => new Option(name, index)));
-    $('action').replaceChildren(...options(data.actions, 'all'));
+    $('action').replaceChildren(...options(names, 'all'));
     $('ring').replaceChildren(
       ...options(
-        Array.from({ length: data.rings }, (_, ring) => ringName(ring)),
+        Array.from({ length: rings }, (_, ring) => ringName(ring)),
         'all',
       ),
     );
-    $('ring').disabled = !data.rings;
+    $('ring').disabled = !rings;
     for (const theta of ['theta_g', 'theta_c'])
       Object.assign($(theta), { min: 0, max: this.widest[theta].points.length - 1, step: 1 });
     this.asAnalyzed();
@@ -52,6 +54,19 @@ class Report {
       this.refilter();
     };
     document.addEventListener('keydown', (event) => this.key(event));
+    let { innerWidth: width } = window;
+    window.addEventListener('resize', () => {
+      if (width === window.innerWidth) return;
+      width = window.innerWidth;
+      for (const side of this.shown) side.drawAll();
+      this.drawHistograms();
+    });
+  }
+
+  /** The keys move time in the side that the reader last touched. */
+  activate(side) {
+    this.active = side;
+    for (const each of this.sides) each.element.classList.toggle('active', each === side);
   }
 
   /** The filters as Python analyzed the recording: the output gate, the configured thresholds. */
@@ -73,7 +88,8 @@ class Report {
     ]) {
       const [k, value] = data[theta].points[Number($(theta).value)];
       this[code] = k;
-      $(`${theta}_says`).textContent = value.toFixed(theta === 'theta_g' ? 2 : 3);
+      const short = value.toFixed(theta === 'theta_g' ? 2 : 3);
+      $(`${theta}_says`).textContent = Number(short) === value ? short : value; // a configured one may lie between
     }
     Object.assign(this, {
       gate: choice('gate'),
@@ -113,6 +129,7 @@ class Report {
   refilter() {
     this.readFilters();
     for (const side of this.shown) {
+      side.bin = []; // the field's moments were those of other filters
       side.drawMarks();
       side.drawChannel();
       side.placeCursors();
@@ -128,10 +145,7 @@ class Report {
       side.drawFacts();
     }
     this.table.choose(channel);
-    if (this.which !== 'all') {
-      this.drawHistograms();
-      this.drawTable();
-    }
+    if (this.which !== 'all') this.refilter();
   }
 
   drawHistograms() {
@@ -142,10 +156,12 @@ class Report {
       ...this.shown.map((side, index) => {
         side.histogram ??= make('div', { className: 'plot histogram' });
         side.count ??= make('p', { className: 'count' });
-        const { total, censored, nowhere } = binned[index];
+        const { total, censored, nowhere, outside } = binned[index],
+          all = total + nowhere + outside;
         side.count.textContent =
-          `${total + nowhere} offset${total + nowhere === 1 ? '' : 's'}; ${censored} censored left out` +
+          `${all} offset${all === 1 ? '' : 's'}; ${censored} censored left out` +
           (nowhere && total ? `; ${nowhere} without a ball` : '') +
+          (outside ? `; ${outside} with the ball beyond the rim` : '') +
           (this.shown.length > 1 ? ` (${side.data.label})` : '');
         return make(
           'div',

@@ -21,14 +21,15 @@ Object.assign(Side.prototype, {
     this.canvas.hidden = index < 0;
     this.seen.classList.toggle('instead', index < 0);
     if (index < 0) {
-      this.seen.textContent = pictures.what.startsWith('no room') ? pictures.what : 'no picture recorded';
+      const none = pictures.step.length ? 'no picture of this step, nor of one before in its episode' : pictures.what;
+      this.seen.textContent = none || 'no picture recorded';
       return;
     }
     const of = pictures.step[index],
       late = this.at - of;
     this.seen.textContent =
       `${pictures.what}${late ? `, ${late} step${late > 1 ? 's' : ''} before` : ''}` +
-      (pictures.every > 1 ? ` (every ${pictures.every}th kept)` : '');
+      (pictures.every > 1 ? ` (one of ${pictures.every} kept)` : '');
     const sheet = Math.floor(index / pictures.per_sheet),
       place = index % pictures.per_sheet;
     const image = this.sheet(sheet);
@@ -194,8 +195,9 @@ Object.assign(Side.prototype, {
     if (next === undefined) return;
     this.setStep(next);
     if (this.kind === 'longest') {
-      const { t, channel, t0 } = this.report.rowsOf(this);
-      const best = [...t.keys()].filter((index) => t[index] === this.at).sort((a, b) => t0[a] - t0[b])[0];
+      const { t, channel, t0, censored } = this.report.rowsOf(this);
+      const here = [...t.keys()].filter((index) => t[index] === this.at && !censored[index]);
+      const best = here.sort((a, b) => t0[a] - t0[b])[0];
       if (best !== undefined) this.report.setChannel(channel[best]);
     }
   },

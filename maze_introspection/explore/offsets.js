@@ -57,7 +57,7 @@ function filtered(side, rows, { first, end, action = null, ring = null, channel 
 
 const MOST_BARS = 120;
 
-/** Counts by (distance, offset) as figures/histogram.py bins them; censored ones, and those without a ball, are counted apart. */
+/** Counts by (distance, offset) as figures/histogram.py bins them; apart: censored, without a ball, beyond the rim. */
 function jointHistogram(side, rows) {
   const away = [],
     offset = [],
@@ -90,7 +90,7 @@ function jointHistogram(side, rows) {
       inside.push([x, y, steps[index]]);
     }
   });
-  return { count, columns, width, bars, total, censored, nowhere, inside };
+  return { count, columns, width, bars, total, censored, nowhere, outside: away.length - total, inside };
 }
 
 /** numpy's percentile of sorted values: linear between the two neighbours. */

@@ -144,7 +144,7 @@ def tables(analysis: Analysis, blobs: Blobs) -> list[dict[str, Any]]:
     found = []
     for part in parts:
         table = channels(part)
-        values = np.column_stack([np.asarray(column, dtype=np.float32) for column in table])
+        values = np.column_stack(table).astype(np.float64)
         found.append({'values': blobs.array(values), 'rows': rows_by_action(table).tolist()})
     return found
 

@@ -7,6 +7,7 @@ import json
 import re
 import zlib
 from collections.abc import Sequence
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ SCRIPTS = (
     'table.js',
     'main.js',
 )
+SPARE = 2000  # bytes for what is said about the pictures
 
 
 def write_page(sides: Sequence[TrialSet], out: Path, config: ReportConfig) -> int:
@@ -41,7 +43,7 @@ def write_page(sides: Sequence[TrialSet], out: Path, config: ReportConfig) -> in
     Pictures get what the other data leave of `limit_mb`; where these alone are more, the file is larger than that.
     """
     blobs = Blobs()
-    script = blobs.raw(zlib.compress(get_plotlyjs().encode(), 9))
+    script = blobs.raw(_plotly())
     said = [side(trials, config, blobs) for trials in sides]
     page: dict[str, Any] = {
         'sides': said,
@@ -58,13 +60,20 @@ def write_page(sides: Sequence[TrialSet], out: Path, config: ReportConfig) -> in
     if len(sides) > 1:
         page |= _change(sides)
     for index, (trials, one) in enumerate(zip(sides, said)):
-        room = 1e6 * config.limit_mb - len(_text(sides, page, blobs))
+        room = 1e6 * config.limit_mb - len(_text(sides, page, blobs).encode()) - SPARE
         share = room * len(trials.bags) / max(1, sum(len(later.bags) for later in sides[index:]))
-        one['pictures'] = pictures(frames(trials, 3 / 4 * share), blobs)  # base64 writes three bytes as four
+        found = frames(trials, 3 / 4 * share)  # base64 writes three bytes as four
+        one['pictures'] = pictures(found, blobs)
+        one['problems'] += found.problems
     content = _text(sides, page, blobs).encode()
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_bytes(content)
     return len(content)
+
+
+@cache
+def _plotly() -> bytes:
+    return zlib.compress(get_plotlyjs().encode(), 9)
 
 
 def _change(sides: Sequence[TrialSet]) -> dict[str, Any]:

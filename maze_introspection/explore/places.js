@@ -1,6 +1,6 @@
 // What Plotly draws in space: the maze with the ball's way and a channel's places, and the joint histogram.
 
-const MAZE_MARGIN = { l: 46, r: 8, t: 6, b: 36 };
+const MAZE_MARGIN = { l: 46, r: 16, t: 10, b: 36 };
 
 /** Walls with their openings, in mm: x and y with breaks. */
 function wallLines(maze) {
@@ -24,7 +24,7 @@ function wallLines(maze) {
 
 /** Half of what the maze plot shows, mm. */
 function reachMm(side) {
-  if (side.maze) return side.maze.rim_mm + 2 * side.maze.thickness_mm;
+  if (side.maze) return Math.round(1e3 * (side.maze.rim_mm + 2 * side.maze.thickness_mm)) / 1e3;
   return 1.05 * 1000 * largest(side.ball_m.map(Math.abs), 0.001);
 }
 
@@ -93,20 +93,25 @@ function drawPlaces(element, side, [first, end], channel) {
 
 /** Joint histogram of offset and distance (figure 6), the samples at each distance above it. */
 function drawHistogram(element, side, histogram, most, gate) {
-  const { count, columns, width, bars, total, censored, nowhere } = histogram;
+  const { count, columns, width, bars, total, censored, nowhere, outside } = histogram;
   if (!total) {
     const left = censored ? ` (${censored} censored ones are left out)` : '';
     return instead(
       element,
       nowhere
         ? `${side.label}: the ball was not recorded: nobody knows at which distance the ${nowhere} offsets are.`
-        : `${side.label}: no offset passes these filters${left}.`,
+        : outside
+          ? `${side.label}: the ball is beyond the rim at all of the ${outside} offsets.`
+          : `${side.label}: no offset passes these filters${left}.`,
     );
   }
   const unit = side.distance.unit,
     walls = ringWalls(side, 'x');
   const x = Array.from({ length: columns }, (_, column) => column + 0.5),
     y = Array.from({ length: bars }, (_, bar) => (bar + 0.5) * width - 0.5);
+  const at = (column) => `distance ${column} to ${column + 1} ${unit}`,
+    long = (bar) => (width > 1 ? `${bar * width} to ${(bar + 1) * width - 1}` : bar);
+  const samples = x.map((_, column) => count.reduce((sum, row) => sum + row[column], 0));
   const ticks = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000].filter((value) => value <= most);
   return draw(
     element,
@@ -122,7 +127,8 @@ function drawHistogram(element, side, histogram, most, gate) {
         colorscale: 'Viridis',
         reversescale: true,
         text: count.map((row) => Array.from(row)),
-        hovertemplate: `%{text} samples<br>distance %{x:.0f} ${unit}<br>offset %{y:.0f} steps<extra></extra>`,
+        customdata: count.map((row, bar) => Array.from(row, (_, column) => `${at(column)}<br>offset ${long(bar)} steps`)),
+        hovertemplate: '%{text} samples<br>%{customdata}<extra></extra>',
         colorbar: {
           title: { text: 'samples', side: 'right' },
           tickvals: ticks.map(Math.log10),
@@ -136,11 +142,13 @@ function drawHistogram(element, side, histogram, most, gate) {
       {
         type: 'bar',
         x,
-        y: x.map((_, column) => count.reduce((sum, row) => sum + row[column], 0)),
+        y: samples,
         yaxis: 'y2',
         marker: { color: GREY },
         width: 1,
-        hovertemplate: `%{y} samples<br>distance %{x:.0f} ${unit}<extra></extra>`,
+        text: x.map((_, column) => at(column)),
+        textposition: 'none',
+        hovertemplate: '%{y} samples<br>%{text}<extra></extra>',
       },
     ],
     {
@@ -152,7 +160,7 @@ function drawHistogram(element, side, histogram, most, gate) {
         domain: [0, 0.8],
         range: [-0.5, bars * width - 0.5],
       },
-      yaxis2: { title: { text: 'samples' }, domain: [0.83, 1], nticks: 3 },
+      yaxis2: { title: { text: 'samples' }, domain: [0.83, 1], ...(largest(samples) < 4 ? { dtick: 1 } : { nticks: 3 }) },
       shapes: walls.shapes,
       annotations: walls.annotations,
     },

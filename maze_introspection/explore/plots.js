@@ -24,7 +24,15 @@ function draw(element, traces, layout, config = CONFIG) {
   return Plotly.react(
     element,
     traces,
-    { font: FONT, showlegend: false, hovermode: 'closest', dragmode: 'zoom', ...layout },
+    {
+      font: FONT,
+      showlegend: false,
+      hovermode: 'closest',
+      dragmode: 'zoom',
+      width: element.clientWidth, // Plotly would keep the width that it found at first
+      height: element.clientHeight,
+      ...layout,
+    },
     config,
   );
 }

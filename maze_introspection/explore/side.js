@@ -101,7 +101,7 @@ class Side {
     const solved = episodes.filter((row) => row.solved).length,
       known = episodes.some((row) => row.whole);
     this.about.textContent = data.steps
-      ? `${PAGE.sides.length > 1 ? `${data.label}: ` : ''}${episodes.length} episode${episodes.length > 1 ? 's' : ''}${known ? `, ${solved} solved` : ''}, ${data.steps} steps, ${data.channels} LSTM channels`
+      ? `${PAGE.sides.length > 1 ? `${data.label}: ` : ''}${episodes.length} episode${episodes.length > 1 ? 's' : ''}${known ? `, ${solved} solved` : ''}, ${data.steps} step${data.steps > 1 ? 's' : ''}, ${data.channels} LSTM channels`
       : '';
     const lost = [...(data.missing ?? []), ...(data.corrupt ?? [])];
     const problems = [
@@ -157,12 +157,7 @@ class Side {
     };
     this.back.onclick = () => this.jump(-1);
     this.on.onclick = () => this.jump(1);
-    this.element.addEventListener('pointerdown', () => {
-      this.report.active = this;
-    });
-    window.addEventListener('resize', () => {
-      if (this.size !== this.element.clientWidth) this.drawAll();
-    });
+    this.element.addEventListener('pointerdown', () => this.report.activate(this));
   }
 
   get episode() {
@@ -183,7 +178,6 @@ class Side {
   /** Everything, after another episode or another width. */
   drawAll() {
     if (!this.data.steps) return;
-    this.size = this.element.clientWidth;
     const [first, end] = this.scope;
     this.step = Math.min(this.step, end - first - 1);
     this.slider.max = end - first - 1;
@@ -242,7 +236,7 @@ class Side {
       [first, end] = this.scope;
     if (channel >= data.channels) return '';
     const n = table.of(channel, 'salient_steps'),
-      percent = (share) => `${(100 * share).toFixed(0)} %`;
+      percent = (share) => `${share > 0 && share < 0.01 ? (100 * share).toPrecision(1) : (100 * share).toFixed(0)} %`;
     if (!n) return `never salient ${this.episode < 0 ? 'in these episodes' : 'in this episode'}`;
     const ring = table.of(channel, 'ring'),
       spread = table.of(channel, 'spread_m');
@@ -258,7 +252,7 @@ class Side {
     element.removeAllListeners('plotly_click');
     element.removeAllListeners('plotly_relayout');
     element.on('plotly_click', ({ points }) => {
-      this.report.active = this;
+      this.report.activate(this);
       clicked(points[0]);
     });
     if (element !== this.places) element.on('plotly_relayout', (change) => this.zoomed(element, change));

@@ -33,8 +33,8 @@ function columnsOf(side, perChannel) {
     { title: 'contribution, mean %', name: 'mean_contribution', value: of('mean_share'), show: percent(2) },
     { title: 'offsets', name: 'offsets', value: said('n'), show: number(0) },
     { title: 'median, steps', name: 'offset_median_steps', value: said('median'), show: number(1) },
-    { title: 'quartiles, steps', name: 'offset_q1_steps', value: said('q1'), show: number(1) },
-    { title: 'to', name: 'offset_q3_steps', value: said('q3'), show: number(1) },
+    { title: 'lower quartile, steps', name: 'offset_q1_steps', value: said('q1'), show: number(1) },
+    { title: 'upper quartile, steps', name: 'offset_q3_steps', value: said('q3'), show: number(1) },
     { title: 'longest, steps', name: 'offset_longest_steps', value: said('most'), show: number(0) },
     { title: 'censored', name: 'censored', value: said('censored'), show: number(0) },
   ];
@@ -76,7 +76,7 @@ function columnsOfBoth(sides, perChannel) {
 function ringTable(data, rows) {
   const table = make('table', { className: 'rings' }),
     line = (kind, cells) => make('tr', {}, ...cells.map((textContent) => make(kind, { textContent })));
-  table.append(line('th', ['ring', 'offsets', 'median, steps', 'quartiles', 'longest', 'censored']));
+  table.append(line('th', ['ring', 'offsets', 'median, steps', 'quartiles, steps', 'longest, steps', 'censored']));
   offsetsPerRing(data, rows)
     .map((row, ring) => [ring, row])
     .reverse()

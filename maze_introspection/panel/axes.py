@@ -17,7 +17,7 @@ from maze_introspection.panel.model import Picture
 Colors = npt.NDArray[np.uint32]
 
 pg.setConfigOptions(background='w', foreground='#222222', imageAxisOrder='row-major', antialias=False)
-LEFT_PX = 82  # of every plot, so that the steps of two stand over each other
+LEFT_PX = 100  # of every plot, so that the steps of two stand over each other; room for `tilt +x (1024)`
 
 
 class Plot(QWidget):
@@ -54,7 +54,9 @@ class Plot(QWidget):
     def show_view(self, view: Any) -> None:
         """Draw a view, or say the sentence that it is."""
         self._sentence.say(view if isinstance(view, str) else '')
-        if not isinstance(view, str):
+        if isinstance(view, str):
+            self.name('')
+        else:
             self.draw(view)
 
     def draw(self, view: Any) -> None:
@@ -65,6 +67,7 @@ class Plot(QWidget):
         """The line above the plot, in HTML."""
         if caption != self._caption.text():
             self._caption.setText(caption)
+            self._caption.setHidden(not caption)
 
     def reach(self, left: float, right: float, bottom: float, top: float) -> None:
         """Set the range of the axes."""

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from maze_introspection.config import IntrospectionConfig
+from maze_introspection.config import IntrospectionConfig, told_parameters
 from maze_introspection.offset import Rows, step_offsets
 from maze_introspection.panel.steps import CAPACITY, Steps
 from maze_policy import topics
@@ -31,6 +31,7 @@ Project = Callable[[Float64, tuple[int, ...]], tuple[float, float]]
 
 BALLS = 60  # balls kept until their picture comes
 BIN_MM, FAR_BIN, LONG = 2, 125, 600  # bins of the histogram; what is further or longer goes into the last one
+INTROSPECTION = 'introspection'  # the node's name
 RECENT = 10  # steps in which a part must have come to be shown as the present
 
 
@@ -63,6 +64,13 @@ class Histogram(NamedTuple):
     unplaced: int  # observed ones without a ball position
 
 
+class Scores(NamedTuple):
+    """The action scores of one step, and the largest absolute one of all that are kept."""
+
+    scores: Float32  # (actions,)
+    largest: float
+
+
 class Picture(NamedTuple):
     """A camera image, and where the ball is in it, px; None where that is not known."""
 
@@ -82,7 +90,7 @@ class PanelModel:
     """Everything that was heard, as far as it is shown.
 
     Attributes:
-        nodes: what each node last said.
+        nodes: what each node last said, by its name in the namespace.
         version: grows with every message.
         heard: messages taken, by topic.
         refused: why the last message of a topic was not taken.
@@ -97,11 +105,10 @@ class PanelModel:
         self.heard: Counter[str] = Counter()
         self.refused: dict[str, str] = {}
         self.episode = ''
-        self.theta_g = IntrospectionConfig.theta_g
         self.ball_m: Float64 | None = None
         self.project: Project | None = None
         self._steps = Steps()
-        self._since = ''  # when the histogram's thresholds came to hold
+        self._since: int | None = None  # the step from which on the histogram's thresholds hold
         self._pictures: deque[tuple[int, UInt8]] = deque(maxlen=2)
         self._balls: dict[int, Float64] = {}
         self._begin_histogram()
@@ -160,14 +167,20 @@ class PanelModel:
             self._pictures.append((stamp_ns, image))
 
     def add_node(self, name: str, said: Said) -> None:
-        """Take what a node says; where the introspection node has other thresholds, the histogram begins anew."""
+        """Take what a node says; where the introspection node has other thresholds, the histogram begins anew.
+
+        Raises:
+            ValueError: if what it says of its parameters cannot be; it then was not taken.
+        """
+        since, told = told_parameters(said.values if name == INTROSPECTION else {})
+        config = IntrospectionConfig.from_dict(told)
         with self.lock:
             self.nodes[name] = said
-            since = said.values.get(topics.PARAMETERS_SINCE_KEY, '')
-            if since and since != self._since:
+            if told:
+                self._steps.config = config
+            if since not in (None, self._since):
                 self._since = since
                 self._begin_histogram()
-            self.theta_g = float(said.values.get(f'{topics.PARAMETER_KEY}theta_g', self.theta_g))
 
     # What is shown.
 
@@ -175,6 +188,11 @@ class PanelModel:
     def channels(self) -> int:
         """Channels of the policy; 0 before it was heard."""
         return self._steps.channels
+
+    @property
+    def config(self) -> IntrospectionConfig:
+        """What the introspection node works with; the defaults before it was heard."""
+        return self._steps.config
 
     def heat_map(self, window: int) -> HeatMap | str:
         """Salient channels of the last `window` steps; rows keep their order, new ones come last in their group."""
@@ -197,11 +215,13 @@ class PanelModel:
                 return why
             if not 0 <= which < steps.channels:
                 return f'There is no channel {which}: the policy has channels 0 to {steps.channels - 1}.'
+            if steps.count == 1:
+                return 'One step so far; a curve needs two.'
             of_gate = steps.last(steps.gates[:, gate, which], kept)
             salient = steps.last(steps.salient[:, which], kept) > 0
-            begins = steps.last(steps.broken, kept) | np.isnan(of_gate)
+            begins = steps.last(steps.broken, kept)
             gate_or_0 = np.nan_to_num(of_gate)[:, None]
-            offsets = step_offsets(gate_or_0, salient[:, None], self.theta_g, begins=begins)
+            offsets = step_offsets(gate_or_0, salient[:, None], self.config.theta_g, begins=begins)
             offsets = offsets[~offsets['censored'] & (offsets['t'] >= kept - window)]
             offsets['t'] += window - kept
             offsets['t0'] += window - kept
@@ -211,7 +231,7 @@ class PanelModel:
                 steps.last(steps.salient[:, which], window, 0) > 0,
                 offsets,
                 steps.breaks(window),
-                self.theta_g,
+                self.config.theta_g,
             )
 
     def histogram(self, gate: int) -> Histogram | str:
@@ -227,14 +247,17 @@ class PanelModel:
             long, far = (int(np.flatnonzero(found.counts.any(axis=axis))[-1]) + 1 for axis in (1, 0))
             return found._replace(counts=found.counts[: max(long, 10), : max(far, 50)].copy())
 
-    def scores(self) -> Float32 | str:
+    def scores(self) -> Scores | str:
         """Action scores of the last step that has them."""
         with self.lock:
             if why := self._nothing(topics.ACTION_SCORES):
                 return why
-            last = self._steps.last(self._steps.scores, min(self._steps.count, RECENT))
+            scores = self._steps.scores
+            last = self._steps.last(scores, min(self._steps.count, RECENT))
             there = np.flatnonzero(np.isfinite(last).all(axis=1))
-            return last[there[-1]] if len(there) else f'No {topics.ACTION_SCORES.name} for {RECENT} steps.'
+            if not len(there):
+                return f'No {topics.ACTION_SCORES.name} for {RECENT} steps.'
+            return Scores(last[there[-1]], float(np.fmax.reduce(np.abs(scores), axis=None)))
 
     def picture(self) -> Picture | str:
         """The newest camera image; the one before, if that alone has its ball already."""
@@ -267,8 +290,10 @@ class PanelModel:
         gate, offset, distance_m, censored = (
             matrix[:, topics.OFFSET_COLUMNS.index(name)] for name in ('gate', 'offset', 'distance_m', 'censored')
         )
-        if not (np.isin(gate, list(GATE_NAMES)).all() and (offset >= 0).all()):
-            raise ValueError(f'want gates {list(GATE_NAMES)} and offsets from 0, got {gate.tolist()}')
+        wrong = ~np.isin(gate, list(GATE_NAMES)) | ~(offset >= 0) | (distance_m < 0)  # a distance may be NaN
+        if wrong.any():
+            got = matrix[wrong][0].tolist()
+            raise ValueError(f'want gates {list(GATE_NAMES)}, offsets and distances from 0, got {got}')
         which, placed = gate.astype(np.int64), np.isfinite(distance_m)
         np.add.at(self._censored, which[censored != 0], 1)
         np.add.at(self._unplaced, which[(censored == 0) & ~placed], 1)

@@ -11,7 +11,7 @@ from python_qt_binding.QtCore import QRectF, Qt, Signal
 
 from maze_introspection.colors import GATE_BLUE, OFFSET_GREEN, SALIENT_RED, action_color, rgb
 from maze_introspection.panel.axes import Curve, Pixels, Plot, color_table
-from maze_introspection.panel.model import BIN_MM, FAR_BIN, LONG, ChannelView, HeatMap, Histogram
+from maze_introspection.panel.model import BIN_MM, FAR_BIN, LONG, ChannelView, HeatMap, Histogram, Scores
 from maze_policy.actions import ACTIONS
 from maze_policy.policy import FORGET, GATE_NAMES, INPUT, OUTPUT
 
@@ -149,19 +149,18 @@ class ScoresPlot(Plot):
         super().__init__('', 'score')
         self._bars = pg.BarGraphItem(x=[0], height=[0], width=0.7)
         self.axes.addItem(self._bars)
-        self._limit, self._actions = 0.0, 0
-        self.name('<b>Action scores</b>; outlined: the action taken')
+        self._actions = 0
 
-    def draw(self, scores: npt.NDArray[np.float32]) -> None:
+    def draw(self, view: Scores) -> None:
         """Draw a bar per action."""
+        self.name('<b>Action scores</b>; outlined: the action taken')
+        scores = view.scores
         actions, best = len(scores), int(np.argmax(scores))
         if actions != self._actions:
             self._actions = actions
             self.axes.getAxis('bottom').setTicks([[(each, action_name(each, actions)) for each in range(actions)]])
-            self._limit = 0.0
-        if np.abs(scores).max() > self._limit:  # it only grows, or bars would jump
-            self._limit = 1.2 * float(np.abs(scores).max())
-        self.reach(-0.6, actions - 0.4, -self._limit, self._limit)
+        limit = 1.1 * view.largest or 1.0  # not of this step's, or bars would jump
+        self.reach(-0.6, actions - 0.4, -limit, limit)
         brushes = [pg.mkBrush(action_color(each)) for each in range(actions)]
         pens = [pg.mkPen('k', width=3) if each == best else pg.mkPen(None) for each in range(actions)]
         self._bars.setOpts(x=np.arange(actions), height=scores.astype(float), brushes=brushes, pens=pens)

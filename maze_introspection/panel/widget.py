@@ -23,7 +23,7 @@ from python_qt_binding.QtWidgets import (
 
 from maze_introspection.config import IntrospectionConfig
 from maze_introspection.panel.axes import PictureView
-from maze_introspection.panel.model import PanelModel
+from maze_introspection.panel.model import PanelModel, Said
 from maze_introspection.panel.plots import ChannelPlot, HeatMapPlot, HistogramPlot, ScoresPlot
 from maze_introspection.panel.steps import CAPACITY
 from maze_policy import topics
@@ -33,6 +33,8 @@ from maze_policy.policy import GATE_NAMES, OUTPUT
 REDRAW_MS = 33
 SLOWLY = 15  # redraws between two of what nobody reads faster: histogram, rates
 RATED = (topics.CAMERA_IMAGE, topics.BALL, topics.LSTM_GATES, topics.CONTRIBUTION)
+SILENT_S = 4.0  # a node that says nothing for so long is not there any more, or stuck; they speak every second
+LONG = 250  # characters; a longer message would take the plots' place
 LEVELS = ('ok', 'WARNING', 'ERROR')
 THRESHOLDS = ('theta_g', 'theta_c')
 
@@ -50,9 +52,11 @@ class PanelWidget(QWidget):
         super().__init__()
         self.setWindowTitle('Maze / LSTM introspection')
         self.model, self._paused = model, False
-        self._shown, self._drawn, self._ticks = model, -1, 0
+        self._shown, self._ticks = model, 0
+        self._drawn, self._drawn_slowly = -1, -1  # versions of the model
         self._counted, self._counted_s = Counter[str](), time.monotonic()
         self._rates: dict[str, float] = {}
+        self._spoke: dict[str, tuple[Said, float]] = {}  # what each node said last, and when that was first seen here
         self._make_plots()
         self._make_controls()
         self._timer = QTimer(self)
@@ -123,8 +127,10 @@ class PanelWidget(QWidget):
     def look_at(self, model: PanelModel) -> None:
         """Draw another model from now on."""
         self.model = self._shown = model
-        self._drawn, self._counted = -1, Counter[str]()
+        self._counted, self._rates, self._spoke, self._note = Counter[str](), {}, {}, ''
         self.pause.setChecked(False)
+        self._redraw()
+        self._tell_health()
 
     def say(self, note: str) -> None:
         """Tell something about what was asked for, in the last line."""
@@ -139,8 +145,8 @@ class PanelWidget(QWidget):
         slowly = self._ticks % SLOWLY == 0
         if slowly:
             self._tell_health()
-        if self.model.version != self._drawn and not self._paused:
-            self._drawn = self.model.version
+        drawn = self._drawn_slowly if slowly else self._drawn
+        if self.model.version != drawn and not self._paused:
             self._draw(slowly)
 
     def save(self, path: str = '') -> None:
@@ -169,6 +175,9 @@ class PanelWidget(QWidget):
         self._draw(True)
 
     def _draw(self, slowly: bool) -> None:
+        self._drawn = self._shown.version
+        if slowly:
+            self._drawn_slowly = self._drawn
         window, which, gate = self.window.value(), self.which.value(), self.gate.currentData()
         self.heat_map.selected = self.channel.which = which
         slowly |= self.histogram.gate != gate
@@ -200,7 +209,7 @@ class PanelWidget(QWidget):
         lines = [' &nbsp; '.join(f'{name} {rate:.1f}/s' for name, rate in self._rates.items())]
         lines[0] += f' &nbsp; ball at {_mm(ball_m[0])}, {_mm(ball_m[1])} mm' if ball_m is not None else ''
         lines[0] += f' &nbsp; {html.escape(model.episode)}' * bool(model.episode)
-        said = [f'{name.rsplit("/")[-1]} {_state(node.level, node.summary)}' for name, node in sorted(nodes.items())]
+        said = [f'{html.escape(name)} {self._state(name, node, now_s)}' for name, node in sorted(nodes.items())]
         lines.append(' &nbsp; '.join(said) or 'nobody says anything on /diagnostics')
         lines += [_bad(f'{name} refused here: {why}') for name, why in sorted(refused.items())][:2]
         if self._note:
@@ -208,14 +217,22 @@ class PanelWidget(QWidget):
         self.status.setText('<br>'.join(lines))
         self._take_thresholds()
 
+    def _state(self, name: str, said: Said, now_s: float) -> str:
+        """How a node is, by what it said last."""
+        if name not in self._spoke or self._spoke[name][0] is not said:
+            self._spoke[name] = said, now_s
+        silent_s = now_s - self._spoke[name][1]
+        if silent_s > SILENT_S:
+            return _bad(f'has said nothing for {silent_s:.0f} s')
+        return LEVELS[0] if said.level == 0 else _bad(f'{LEVELS[min(said.level, 2)]}: {said.summary}')
+
     def _take_thresholds(self) -> None:
         """Show the thresholds that the node has, but not over what is being typed."""
-        values = next((n.values for name, n in self.model.nodes.items() if name.endswith('/introspection')), {})
         for name, box in self.thresholds.items():
-            told = values.get(f'{topics.PARAMETER_KEY}{name}')
-            if told is not None and not box.hasFocus() and box.value() != round(float(told), 3):
+            told = getattr(self.model.config, name)
+            if not box.hasFocus() and box.value() != round(told, 3):
                 box.blockSignals(True)
-                box.setValue(float(told))
+                box.setValue(told)
                 box.blockSignals(False)
 
 
@@ -232,10 +249,5 @@ def _mm(metres: float) -> str:
     return f'{1000 * metres:.0f}'.replace('-0', '0') if abs(metres) < 0.0005 else f'{1000 * metres:.0f}'
 
 
-def _state(level: int, summary: str) -> str:
-    text = LEVELS[min(level, 2)]
-    return text if level == 0 else _bad(f'{text}: {summary}')
-
-
 def _bad(text: str) -> str:
-    return f'<span style="color:#C8102E">{html.escape(text)}</span>'
+    return f'<span style="color:#C8102E">{html.escape(text if len(text) < LONG else text[: LONG - 4] + " ...")}</span>'

@@ -14,6 +14,7 @@ from maze_introspection.analysis import Analysis, analyze, heard_throughout, off
 from maze_introspection.config import IntrospectionConfig
 from maze_introspection.contribution import salient
 from maze_introspection.recording import LIVE_OFFSET, Live, Recording
+from maze_introspection.recurrence import GAP
 from maze_introspection.verify.heard import Heard
 from maze_introspection.verify.steps import Bool, Float32, Steps
 from maze_introspection.verify.verdict import Check, Finding
@@ -115,7 +116,7 @@ class _Live:
         step = np.repeat(sorted(said_of), [len(values) for values in rows])
         raw = np.concatenate([*rows, np.empty((0, len(topics.OFFSET_COLUMNS)), np.float32)])
         # A run counts where both heard every step of it, and the one before.
-        holes = np.concatenate([[analysis.starts_midway], ~self._there]).cumsum()
+        holes = np.concatenate([[analysis.continuity[0] == GAP], ~self._there]).cumsum()
         said = np.zeros(len(raw), dtype=LIVE_OFFSET)
         said['step'] = step
         said['offset'] = np.clip(np.nan_to_num(raw[:, topics.OFFSET_COLUMNS.index('offset')]), 0, step)
