@@ -16,9 +16,11 @@ def shipped(folder: str) -> list[tuple[str, list[str]]]:
 
 
 # What the analysis needs on a laptop without ROS. `policy` adds playing and distilling, `train` reinforcement
-# learning, `ros` the ROS 2 wheels for a machine without a ROS distribution, `test` what `make test` uses. Exact
+# learning, `ray` sweeps on a Ray cluster, `ros` the ROS 2 wheels for a machine without a ROS distribution, `test` what `make test` uses. Exact
 # versions: constraints.txt.
 analysis = [
+    'joblib',
+    'lifelines',
     'matplotlib>=3.7',
     'mcap',
     'numpy',
@@ -32,6 +34,7 @@ analysis = [
     'tqdm',
     'zstandard',
 ]
+ray = ['ray']
 policy = ['gymnasium', 'numba', 'opencv-python-headless', 'safetensors', 'torch']
 train = ['mujoco', 'sb3-contrib', 'stable-baselines3']
 ros = [
@@ -54,6 +57,7 @@ test = [
     'captum',
     'colcon-common-extensions',
     'colorspacious',
+    'duckdb',
     'hypothesis',
     'mypy',
     'pandas-stubs',
@@ -92,7 +96,7 @@ setup(
     ],
     zip_safe=False,
     install_requires=analysis,
-    extras_require={'policy': policy, 'train': train, 'ros': ros, 'test': test},
+    extras_require={'policy': policy, 'train': train, 'ray': ray, 'ros': ros, 'test': test},
     entry_points={
         'console_scripts': [
             'maze-policy = maze_policy.cli:main',

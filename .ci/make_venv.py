@@ -32,7 +32,7 @@ def main(folder: Path) -> None:
     venv.create(folder, with_pip=True, system_site_packages=bool(distribution))
     python = folder / 'bin' / 'python'
     if not distribution:
-        pip(python, '-c', str(CONSTRAINTS), '-e', f'{ROOT}[policy,train,ros,test]')
+        pip(python, '-c', str(CONSTRAINTS), '-e', f'{ROOT}[policy,train,ray,ros,test]')
         return
     pip(python, 'setuptools>=64', 'wheel')
     pip(python, '--no-deps', '--no-build-isolation', '-e', str(ROOT))
