@@ -81,6 +81,40 @@ class ResultsConfig(Config):
 
 
 @dataclass(frozen=True)
+class ValidateConfig(Config):
+    """Laboratory LSTMs whose delay is known, and how far from the ideal they are."""
+
+    seed: int = parameter('seed of everything drawn', 1, low=0)
+    longest: int = parameter('delays 0 to this many steps', 60, low=0, high=500)
+    copies: int = parameter('channels of each delay and gate', 20, low=1, high=1000)
+    map_copies: int = parameter('the same, at each point of the failure maps; 0 draws no maps', 6, low=0, high=1000)
+    episodes: int = parameter('episodes that each hand-built LSTM runs', 3, low=1, high=1000)
+    episode_steps: int = parameter('steps of such an episode', 500, low=2, high=100_000)
+    period: int = parameter('mean number of steps from one cue to the next', 90, low=1, high=10_000)
+    gain: float = parameter(
+        'input to a gate that is open, as a logit; minus this where it is shut', 10.0, low=0.1, high=50
+    )
+    gate_bias: float = parameter('bias towards open of the gate that is measured, in gains', 0.0, low=-4.0, high=4.0)
+    distractors: int = parameter('random channels that pull at the actions too', 32, low=0, high=4096)
+    distractor_weight: float = parameter(
+        'standard deviation of their readout weights; a measured channel has 1', 0.1, low=0.0, high=100.0
+    )
+    input_noise: float = parameter(
+        'standard deviation of the noise on every input, where there is noise; a cue is 1', 0.1, low=0.0, high=10.0
+    )
+    weight_noise: float = parameter(
+        'standard deviation of what is added to every built weight, where there is noise, as a share of the largest',
+        0.02,
+        low=0.0,
+        high=10.0,
+    )
+    recall_delays: tuple[int, ...] = parameter(
+        'delays of the trained LSTMs, steps; none given trains none', (0, 2, 5, 10, 20, 40), low=0, high=200
+    )
+    recall_seeds: int = parameter('LSTMs trained for each of these delays', 5, low=1, high=100)
+
+
+@dataclass(frozen=True)
 class ReportConfig(Config):
     """The report to explore in a browser."""
 
