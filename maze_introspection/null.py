@@ -1,14 +1,16 @@
 """What chance alone would show: nulls for the offsets and for the number of channels that make up half of the score.
 
 What would offsets be if gates had nothing to do with contributions? An offset cannot exceed the time elapsed, and the
-inner rings come later, so offsets may grow towards the centre with no meaning in it. The null pairs the gate of each
-channel with the contribution of another one, drawn at random: time, rings, runs of the gates and bursts of contribution
-stay, only what links a channel's gate to its own contribution goes.
+inner rings come later, so offsets may grow towards the centre with no meaning in it. The permutation pairs the gate of
+each channel with the contribution of another one, drawn at random: time, rings, runs of the gates and bursts of
+contribution stay, only what links a channel's gate to its own contribution goes. The circular shift leaves each gate
+with its own channel's contribution and moves the contributions of an episode in time, all by the same random number of
+steps, what leaves at the end coming in at the beginning: how often a channel contributes stays, and in what bursts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import product
 from typing import Any
@@ -18,11 +20,13 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from maze_introspection.analysis import Analysis, gated_offsets
-from maze_introspection.offset import next_hit, open_runs
+from maze_introspection.offset import Steps, next_hit, open_runs
 from maze_introspection.statistics import Spread, plain, spread
 from maze_policy.policy import GATE_NAMES
 
 Bool = npt.NDArray[np.bool_]
+
+PERMUTATION, SHIFT = NULLS = ('permutation', 'shift')
 
 
 def counting_steps(analysis: Analysis, window_steps: int) -> Bool:
@@ -49,24 +53,55 @@ def ring_means(offset: npt.NDArray[Any], ring: npt.NDArray[Any], rings: int) -> 
     return means
 
 
-def null_means(analysis: Analysis, draws: int, seed: int, counts: Bool) -> dict[int, npt.NDArray[np.float64]]:
-    """Mean offset per ring of each draw, by gate, shape (draws, rings + 1); only offsets of steps that `counts`."""
-    recording, config = analysis.recording, analysis.config
-    rings = recording.maze.rings + 1 if recording.maze else 0
+def null_hits(analysis: Analysis, draws: int, seed: int, kind: str) -> Iterator[tuple[Steps, Steps]]:
+    """Of each draw: the next contribution from each step on, as `next_hit`, and whose is paired with each gate.
+
+    `kind` is one of `NULLS`.
+    """
+    recording = analysis.recording
     rng = np.random.default_rng(seed)
-    pairings = [rng.permutation(recording.channels) for _ in range(draws)]
-    contributes = next_hit(analysis.contribution.share > config.theta_c)
-    means: dict[int, npt.NDArray[np.float64]] = {}
+    hit = analysis.contribution.share > analysis.config.theta_c
+    if kind == PERMUTATION:
+        contributes = next_hit(hit)
+        for _ in range(draws):
+            yield contributes, rng.permutation(recording.channels)
+    elif kind == SHIFT:
+        first = np.searchsorted(recording.episode, recording.episode)
+        length = np.bincount(recording.episode)[recording.episode]
+        since = np.arange(recording.steps) - first
+        for _ in range(draws):
+            shift = 1 + (rng.random(len(recording.episode_ids))[recording.episode] * (length - 1)).astype(np.int64)
+            yield next_hit(hit[first + (since - shift) % length]), np.arange(recording.channels)
+    else:
+        raise ValueError(f'want one of {", ".join(NULLS)}, got {kind!r}')
+
+
+def null_rows(
+    analysis: Analysis, draws: int, seed: int, counts: Bool, kind: str = PERMUTATION
+) -> Iterator[tuple[int, int, Steps, Steps]]:
+    """Each draw's offsets under a null, without the censored ones and where `counts`: (draw, gate, t, offset)."""
+    recording, config = analysis.recording, analysis.config
+    runs = {}
     for gate in GATE_NAMES:
         channel, t0, end = open_runs(recording.gates[:, gate] > config.theta_g, analysis.begins)
         observed = ~((t0 == 0) | analysis.begins[t0])
-        channel, t0, end = channel[observed], t0[observed], end[observed]
-        means[gate] = np.full((draws, rings), np.nan)
-        for draw, pairing in enumerate(pairings):
+        runs[gate] = channel[observed], t0[observed], end[observed]
+    for draw, (contributes, pairing) in enumerate(null_hits(analysis, draws, seed, kind)):
+        for gate, (channel, t0, end) in runs.items():
             t = contributes[t0, pairing[channel]]
             inside = np.flatnonzero(t < end)
             inside = inside[counts[t[inside]]]
-            means[gate][draw] = ring_means((t - t0)[inside], analysis.ring[t[inside]], rings)
+            yield draw, gate, t[inside], (t - t0)[inside]
+
+
+def null_means(
+    analysis: Analysis, draws: int, seed: int, counts: Bool, kind: str = PERMUTATION
+) -> dict[int, npt.NDArray[np.float64]]:
+    """Mean offset per ring of each draw, by gate, shape (draws, rings + 1); only offsets of steps that `counts`."""
+    rings = analysis.recording.maze.rings + 1 if analysis.recording.maze else 0
+    means: dict[int, npt.NDArray[np.float64]] = {gate: np.full((draws, rings), np.nan) for gate in GATE_NAMES}
+    for draw, gate, t, offset in null_rows(analysis, draws, seed, counts, kind):
+        means[gate][draw] = ring_means(offset, analysis.ring[t], rings)
     return means
 
 

@@ -11,9 +11,11 @@ from maze_introspection.analysis import analyze
 from maze_introspection.config import IntrospectionConfig
 from maze_introspection.contribution import contribution, salient
 from maze_introspection.null import (
+    SHIFT,
     against_null,
     counting_steps,
     gaussian_channels_needed,
+    null_hits,
     null_means,
     over_grid,
     ring_means,
@@ -96,6 +98,45 @@ def test_the_null_is_what_the_offsets_of_paired_channels_would_be():
             rows = rows[~rows['censored'] & counts[rows['t']]]
             assert len(rows) > 10
             np.testing.assert_allclose(means[gate][draw], ring_means(rows['offset'], analysis.ring[rows['t']], 5))
+
+
+def test_a_shift_moves_the_contributions_of_each_episode_around_and_keeps_all_of_them():
+    analysis = analyze(made_recording(400, 16, resets=(0, 150)), CONFIG)
+    hit = analysis.contribution.share > CONFIG.theta_c
+    seen = set()
+    for contributes, pairing in null_hits(analysis, 50, 3, SHIFT):
+        assert pairing.tolist() == list(range(16))
+        moved = contributes == np.arange(400)[:, None]
+        by = []
+        for part in (slice(0, 150), slice(150, 400)):
+            length = part.stop - part.start
+            fits = [k for k in range(length) if (np.roll(hit[part], k, axis=0) == moved[part]).all()]
+            assert len(fits) == 1
+            assert 0 < fits[0] < length
+            by += fits
+        seen.add(tuple(by))
+    assert len(seen) > 45
+
+
+def test_the_shifted_null_is_what_the_offsets_of_moved_contributions_would_be():
+    analysis = analyze(made_recording(400, 16, resets=(0, 150)), CONFIG)
+    counts = np.arange(400) % 3 > 0
+    means = null_means(analysis, 3, 5, counts, SHIFT)
+    for draw, (contributes, _) in enumerate(null_hits(analysis, 3, 5, SHIFT)):
+        moved = (contributes == np.arange(400)[:, None]).astype(np.float32)
+        for gate in (INPUT, FORGET, OUTPUT):
+            rows = interval_offsets(
+                analysis.recording.gates[:, gate], moved, CONFIG.theta_g, 0.5, begins=analysis.begins
+            )
+            rows = rows[~rows['censored'] & counts[rows['t']]]
+            assert len(rows) > 10
+            np.testing.assert_allclose(means[gate][draw], ring_means(rows['offset'], analysis.ring[rows['t']], 5))
+
+
+def test_an_unknown_null_is_refused():
+    analysis = analyze(made_recording(60, 4), CONFIG)
+    with pytest.raises(ValueError, match="want one of permutation, shift, got 'flip'"):
+        null_means(analysis, 1, 0, everywhere(analysis), 'flip')
 
 
 def test_a_gaussian_layer_needs_what_theory_says():
