@@ -60,6 +60,7 @@ def test_a_row_says_where_and_when_it_happened(analysis):
     np.testing.assert_array_equal(table['elapsed'], table['t'] - 150 * second)
     assert (table['start_ring'] == 4).all()
     np.testing.assert_array_equal(table['distance_m'], recording.distance_m[table['t']])
+    np.testing.assert_array_equal(table['ring_t0'], analysis.ring[table['t0']])
     np.testing.assert_array_equal(table['share'], analysis.contribution.share[table['t'], table['channel']])
     np.testing.assert_allclose(table['offset_s'], table['offset'] / 30, rtol=1e-7)
 
