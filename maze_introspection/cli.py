@@ -22,6 +22,7 @@ from maze_introspection.null import against_null, counting_steps, gaussian_chann
 from maze_introspection.report import text
 from maze_introspection.results import prepare, write_results
 from maze_introspection.statistics import summary, threshold_agreement
+from maze_introspection.validity.validate import add_validate
 from maze_policy.config import TiltConfig
 from maze_policy.maze import load_maze
 from maze_policy.parameters import MISSING_EXTRA, add_options, from_options
@@ -140,6 +141,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     add_options(results, ResultsConfig)
     results.set_defaults(run=_results)
+
+    add_validate(commands)
 
     for command in (bag, explore):
         command.add_argument('--namespace', help='of the policy; needed only where a bag holds more than one')
