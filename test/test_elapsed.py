@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from maze_introspection.validity.elapsed import growth, matched_share, steps_inwards, strata
+from maze_introspection.validity.elapsed import growth, matched_share, resampled, steps_inwards, strata
 from maze_introspection.validity.resample import resamples
 
 
