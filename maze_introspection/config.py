@@ -90,7 +90,7 @@ class ValidateConfig(Config):
     map_copies: int = parameter('the same, at each point of the failure maps; 0 draws no maps', 6, low=0, high=1000)
     episodes: int = parameter('episodes that each hand-built LSTM runs', 3, low=1, high=1000)
     episode_steps: int = parameter('steps of such an episode', 500, low=2, high=100_000)
-    period: int = parameter('mean number of steps from one cue to the next', 90, low=1, high=10_000)
+    period: int = parameter('mean number of steps from one cue to the next', 130, low=1, high=10_000)
     gain: float = parameter(
         'input to a gate that is open, as a logit; minus this where it is shut', 10.0, low=0.1, high=50
     )

@@ -26,7 +26,7 @@ from maze_policy.policy import GATE_NAMES
 CLEAN, NOISY = 'clean', 'noisy'
 # What is varied in the failure maps, one at a time from where there is no noise, and how far.
 AXES: dict[str, tuple[float, ...]] = {
-    'period': (2, 5, 10, 20, 30, 45, 60, 90, 120),
+    'period': (2, 5, 10, 20, 30, 45, 60, 90, 130),
     'input_noise': (0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5),
     'weight_noise': (0, 0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2),
     'gain': (1, 2, 3, 4, 5, 6, 8, 10, 15),
