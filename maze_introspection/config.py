@@ -145,6 +145,45 @@ class VerifyConfig(Config):
 
 
 @dataclass(frozen=True)
+class NeededConfig(Config):
+    """How much memory steps and contributions needed, and how offsets compare with it."""
+
+    tolerance: float = parameter(
+        'a contribution is what it was while it differs by no more than this part of itself', 0.1, low=1e-4, high=1.0
+    )
+    other_tolerances: tuple[float, ...] = parameter(
+        'tolerances that the comparison is repeated with', (0.05, 0.2, 0.5), low=1e-4, high=1.0
+    )
+    settled: float = parameter(
+        'a truncated run whose memory is the recorded one within this is not run further; 0 runs all of them',
+        1e-4,
+        low=0.0,
+        high=1e-2,
+    )
+    donors: int = parameter('episodes whose memories are put in place of zeros in the control', 8, low=2, high=1000)
+    moment_steps: int = parameter(
+        'events of one ring whose elapsed times lie in one span of so many steps are of one moment', 15, low=1
+    )
+    resamples: int = parameter('draws of whole episodes behind every interval', 200, low=1, high=100_000)
+    seed: int = parameter('seed of donors, draws and shuffles', 1, low=0)
+
+
+@dataclass(frozen=True)
+class ChanceConfig(Config):
+    """Offsets against chance, elapsed time and hidden beginnings."""
+
+    draws: int = parameter('draws of each null', 200, low=1, high=10_000)
+    resamples: int = parameter('draws of whole episodes behind every interval', 1000, low=1, high=100_000)
+    seed: int = parameter('seed of the nulls and of the draws of episodes', 1, low=0)
+    window_steps: int = parameter(
+        'count only offsets of the first so many steps and in the ring started in; 0 counts all', 0, low=0
+    )
+    stratum_steps: int = parameter(
+        'offsets whose elapsed times lie in one span of so many steps are of the same elapsed time', 15, low=1
+    )
+
+
+@dataclass(frozen=True)
 class IntrospectionNodeConfig(NodeConfig):
     """The node that looks into a policy while it plays."""
 
