@@ -114,21 +114,23 @@ def needed(lstm: Lstm, test: Recall) -> tuple[int, list[float]]:
 
 
 def read(delay: int, seed: int, config: IntrospectionConfig = IntrospectionConfig()) -> list[dict[str, Any]]:  # noqa: B008
-    """Train one and say what the offsets at the go signal say of it: one row per gate.
+    """Train one and say what the offsets at the go signal say of it: one row per gate, see `judge`."""
+    lstm, batches = train(delay, seed)
+    return [{'delay': delay, 'seed': seed, 'batches': batches, **row} for row in judge(lstm, delay, seed, config)]
+
+
+def judge(lstm: Lstm, delay: int, seed: int, config: IntrospectionConfig) -> list[dict[str, Any]]:
+    """What the offsets at the go signal say of an LSTM trained for a delay: one row per gate.
 
     Counted are the salient channels at the steps with the go signal (`events`): those whose gate is then `shut`, whose
     run is `censored`, whose offset is `shorter` than the delay, `near` it (within `NEAR`) or `longer`. `chance_near` is
     the mean of the same share as `near` / `events` when each channel's gate is that of another, drawn DRAWS times.
     """
-    lstm, batches = train(delay, seed)
     test = episodes(delay, EPISODES, np.random.default_rng([seed, delay, 1]))
     need, right = needed(lstm, test)
     analysis = analyze(play(lstm, list(test.inputs), f'recall, delay {delay}, seed {seed}'), config)
     asked = np.arange(EPISODES) * test.inputs.shape[1] + test.go
     about = {
-        'delay': delay,
-        'seed': seed,
-        'batches': batches,
         'right': right[-1],
         'right_without_cue': right[delay - 1] if delay else np.nan,
         'right_with_cue': right[delay] if delay < len(right) - 1 else np.nan,
