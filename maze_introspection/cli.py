@@ -22,6 +22,8 @@ from maze_introspection.null import against_null, counting_steps, gaussian_chann
 from maze_introspection.report import text
 from maze_introspection.results import prepare, write_results
 from maze_introspection.statistics import summary, threshold_agreement
+from maze_introspection.validity.cause import add_needed_memory
+from maze_introspection.validity.commands import add_chance
 from maze_introspection.validity.validate import add_validate
 from maze_policy.config import TiltConfig
 from maze_policy.maze import load_maze
@@ -141,6 +143,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     add_options(results, ResultsConfig)
     results.set_defaults(run=_results)
+
+    add_needed_memory(commands)
+    add_chance(commands)
 
     add_validate(commands)
 
