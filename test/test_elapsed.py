@@ -22,12 +22,12 @@ def raw(ring, offset):
 def test_a_growth_that_is_elapsed_time_alone_is_gone():
     episode, ring, elapsed, offset = made(lambda ring, elapsed: elapsed // 3)
     assert raw(ring, offset) > 20
-    assert growth(strata(episode, ring, elapsed, offset, 1, (8, 5)).sum(axis=0)) == pytest.approx(0, abs=1e-9)
+    assert growth(strata(episode, ring, elapsed, offset, 1, (8, 5, 700)).sum(axis=0)) == pytest.approx(0, abs=1e-9)
 
 
 def test_what_the_ring_adds_is_found_exactly():
     episode, ring, elapsed, offset = made(lambda ring, elapsed: elapsed // 3 + 2 * (4 - ring))
-    sums = strata(episode, ring, elapsed, offset, 1, (8, 5)).sum(axis=0)
+    sums = strata(episode, ring, elapsed, offset, 1, (8, 5, 700)).sum(axis=0)
     np.testing.assert_allclose(steps_inwards(sums), [np.nan, 2, 2, 2, np.nan])
     assert growth(sums) == pytest.approx(6)
 
@@ -37,7 +37,7 @@ def test_by_hand():
     ring = np.array([1, 1, 2, 1, 2, 2, 2, 1])
     elapsed = np.array([0, 9, 5, 10, 19, 12, 13, 25])
     offset = np.array([2, 4, 1, 9, 3, 5, 7, 50])
-    sums = strata(np.zeros(8, dtype=int), ring, elapsed, offset, 10, (1, 3)).sum(axis=0)
+    sums = strata(np.zeros(8, dtype=int), ring, elapsed, offset, 10, (1, 3, 9)).sum(axis=0)
     first, second = (3 - 1, 2 * 1 / 3), (9 - 5, 1 * 3 / 4)
     want = sum(gap * weight for gap, weight in (first, second)) / (first[1] + second[1])
     assert steps_inwards(sums)[1] == pytest.approx(want)
@@ -47,7 +47,7 @@ def test_by_hand():
 
 def test_rings_that_share_no_time_cannot_be_compared():
     ring, elapsed = np.repeat([2, 1], 10), np.arange(20)
-    sums = strata(np.zeros(20, dtype=int), ring, elapsed, elapsed, 10, (1, 3)).sum(axis=0)
+    sums = strata(np.zeros(20, dtype=int), ring, elapsed, elapsed, 10, (1, 3, 9)).sum(axis=0)
     assert np.isnan(steps_inwards(sums)).all()
     assert np.isnan(growth(sums))
     assert matched_share(sums)[1] == 0
@@ -57,20 +57,22 @@ def test_rings_that_share_no_time_cannot_be_compared():
 @given(st.integers(0, 99), st.integers(0, 40), st.integers(1, 12))
 def test_a_constant_and_a_later_start_change_nothing(seed, more, width):
     episode, ring, elapsed, offset = made(lambda ring, elapsed: (7 * elapsed + ring) % 13, 300, seed)
-    want = growth(strata(episode, ring, elapsed, offset, width, (8, 5)).sum(axis=0))
-    np.testing.assert_allclose(growth(strata(episode, ring, elapsed, offset + more, width, (8, 5)).sum(axis=0)), want)
-    late = strata(episode, ring, elapsed + width * more, offset, width, (8, 5)).sum(axis=0)
+    want = growth(strata(episode, ring, elapsed, offset, width, (8, 5, 700)).sum(axis=0))
+    np.testing.assert_allclose(
+        growth(strata(episode, ring, elapsed, offset + more, width, (8, 5, 700)).sum(axis=0)), want
+    )
+    late = strata(episode, ring, elapsed + width * more, offset, width, (8, 5, 700)).sum(axis=0)
     np.testing.assert_allclose(growth(late), want)
     order = np.random.default_rng(seed).permutation(300)
-    shuffled = strata(episode[order], ring[order], elapsed[order], offset[order], width, (8, 5)).sum(axis=0)
+    shuffled = strata(episode[order], ring[order], elapsed[order], offset[order], width, (8, 5, 700)).sum(axis=0)
     np.testing.assert_allclose(growth(shuffled), want)
 
 
 def test_each_resample_is_the_growth_of_its_rows():
     rows = made(lambda ring, elapsed: (7 * elapsed + ring) % 13, 600)
     weights = resamples(8, 4, 0)
-    found = resampled(weights, strata(*rows, 5, (8, 5)))
+    found = resampled(weights, strata(*rows, 5, (8, 5, 700)))
     for weight, value in zip(weights, found):
         again = np.repeat(np.arange(600), weight[rows[0]].astype(int))
-        sums = strata(*(column[again] for column in rows), 5, (8, 5)).sum(axis=0)
+        sums = strata(*(column[again] for column in rows), 5, (8, 5, 700)).sum(axis=0)
         assert value == pytest.approx(growth(sums))

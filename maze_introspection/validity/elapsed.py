@@ -11,18 +11,16 @@ import numpy as np
 from maze_introspection.validity.resample import Float, Ints, drawn, ratio
 
 
-def strata(episode: Ints, ring: Ints, elapsed: Ints, offset: Ints, width: int, shape: tuple[int, int]) -> Float:
+def strata(episode: Ints, ring: Ints, elapsed: Ints, offset: Ints, width: int, shape: tuple[int, ...]) -> Float:
     """Number and sum of the offsets in each episode, ring and stratum of `width` elapsed steps, shape (E, R, S, 2).
 
-    `shape` is (E, R); rows of an unknown ring, -1, are left out.
+    `shape` is (E, R, S); rows of an unknown ring, -1, are left out.
     """
     inside = ring >= 0
-    stratum = elapsed[inside] // width
-    full = (*shape, int(stratum.max(initial=0)) + 1)
-    flat = np.ravel_multi_index((episode[inside], ring[inside], stratum), full)
-    size = int(np.prod(full))
+    flat = np.ravel_multi_index((episode[inside], ring[inside], elapsed[inside] // width), shape)
+    size = int(np.prod(shape))
     both = np.stack([np.bincount(flat, minlength=size), np.bincount(flat, offset[inside], size)], axis=-1)
-    sums: Float = both.reshape(*full, 2).astype(np.float64)
+    sums: Float = both.reshape(*shape, 2).astype(np.float64)
     return sums
 
 

@@ -19,7 +19,7 @@ Ints = npt.NDArray[Any]
 LEVEL = 95.0  # of every interval, %
 
 
-def tally(episode: Ints, group: Ints, offset: Ints, shape: tuple[int, int, int]) -> Float:
+def tally(episode: Ints, group: Ints, offset: Ints, shape: tuple[int, ...]) -> Float:
     """How often each offset occurs in each group of each episode, shape (E, G, K); a negative group is left out.
 
     Args:

@@ -1,0 +1,93 @@
+"""The commands `chance`, `sensitivity` and `compare`: what is asked of them, and what they leave in their folder."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from maze_introspection.analysis import Analysis
+from maze_introspection.config import ChanceConfig, IntrospectionConfig
+from maze_introspection.results import prepare
+from maze_introspection.statistics import plain
+from maze_introspection.verify.digest import ARRAYS, digest
+from maze_policy.parameters import Config, add_options, from_options
+
+
+def add_chance(commands: Any) -> None:
+    """Add the command `chance` to an argparse subparsers object."""
+    command = commands.add_parser(
+        'chance',
+        help='preceding offsets against two nulls, elapsed time and hidden beginnings, with intervals',
+        description='What of preceding offsets, and of their growth towards the centre, is more than chance and '
+        'elapsed time? Two nulls: each gate with the contribution of another channel, and with its own moved in time. '
+        'Then the same elapsed time in both rings, and survival analysis for offsets whose beginning nobody saw. For '
+        'equal windows give trials that began in each ring (trials --start-rings 1 2 3 4) and --window-steps.',
+        epilog='writes chance.parquet (a row per run of a gate), chance.json, .png and .svg. exit code: 0 all is well; '
+        '2 bad input. docs/validity.md says what the numbers mean',
+        allow_abbrev=False,
+    )
+    _asks_for_bags(command, ChanceConfig)
+    command.set_defaults(run=_chance)
+
+
+def _asks_for_bags(command: argparse.ArgumentParser, config: type[Config]) -> None:
+    command.add_argument('bags', type=Path, nargs='+', metavar='BAG|DIR', help='rosbag2 folder, or a folder of them')
+    command.add_argument('--out', type=Path, required=True, help='folder for the results')
+    command.add_argument('--namespace', help='of the policy; needed only where a bag holds more than one')
+    add_options(command, config)
+    add_options(command, IntrospectionConfig)
+
+
+def _chance(options: argparse.Namespace) -> int:
+    from maze_introspection.figures.chance import chance_figure
+    from maze_introspection.validity.chance import chance, text
+    from maze_introspection.validity.events import write_events
+
+    config, analysis = from_options(ChanceConfig, options), read_set(options.bags, options)
+    numbers, table = chance(analysis, config)
+    found = {**about(analysis), 'chance': config.as_dict(), 'gates': numbers}
+    leave(options.out, 'chance', found, lambda: chance_figure(found))
+    write_events(table, options.out / 'chance.parquet')
+    print(text(found))
+    return 0
+
+
+def read_set(paths: Sequence[Path], options: argparse.Namespace) -> Analysis:
+    """All bags in the given folders as the episodes of one analysis.
+
+    Raises:
+        ValueError: if one of them cannot be read: a conclusion is of all of them, or of none.
+    """
+    from maze_introspection.explore.collect import collect
+
+    prepare(options.out)
+    found = collect(paths, from_options(IntrospectionConfig, options), options.namespace)
+    if found.problems or found.analysis is None:
+        raise ValueError('; '.join(found.problems))
+    return found.analysis
+
+
+def about(analysis: Analysis) -> dict[str, Any]:
+    """What was analysed, and with which parameters; the digest is of every number that was recorded."""
+    recording = analysis.recording
+    return {
+        'source': recording.source,
+        'episodes': len(recording.episode_ids),
+        'steps': recording.steps,
+        'channels': recording.channels,
+        'digest': digest({name: getattr(recording, name) for name in ARRAYS}),
+        'complete': analysis.complete,
+        'parameters': analysis.config.as_dict(),
+    }
+
+
+def leave(out: Path, name: str, found: dict[str, Any], draw: Callable[[], Any]) -> None:
+    """Write `name`.json, .png and .svg."""
+    from maze_introspection.figures.style import write
+
+    out.mkdir(parents=True, exist_ok=True)
+    (out / f'{name}.json').write_text(json.dumps(plain(found), indent=1, allow_nan=False) + '\n')
+    write(draw, out, name)
