@@ -184,6 +184,54 @@ class ChanceConfig(Config):
 
 
 @dataclass(frozen=True)
+class InterveneConfig(Config):
+    """Gates held while the policy plays, and what that does to it."""
+
+    count: int = parameter(
+        'trials for each intervention, from the same ball positions each time', 40, low=2, high=10_000
+    )
+    seed: int = parameter('seed of the ball positions, of random groups and of resampling', 21, low=0)
+    time_limit_s: float = parameter(
+        'a trial that takes longer has failed, s of simulated time', 60.0, low=0.1, high=600.0
+    )
+    kinds: tuple[str, ...] = parameter(
+        'hold a gate at 0 (zero), at its mean without intervention (freeze) or at 1 (force)',
+        ('zero', 'freeze', 'force'),
+        choices=('zero', 'freeze', 'force'),
+    )
+    gates: tuple[str, ...] = parameter(
+        'gates to hold, one at a time', ('input', 'forget', 'output'), choices=('input', 'forget', 'output')
+    )
+    channels: int = parameter(
+        'hold so many channels one by one, largest contribution first; 0 is all of them', 0, low=0
+    )
+    group_sizes: tuple[int, ...] = parameter(
+        'hold groups of so many channels: those of the largest contribution, and random ones', (4, 8, 16, 32, 64), low=1
+    )
+    group_draws: int = parameter('random groups of each size', 5, low=1, high=1000)
+    resamples: int = parameter('draws of trials behind every interval', 1000, low=1, high=100_000)
+
+
+@dataclass(frozen=True)
+class SensitivityConfig(Config):
+    """Where in the space of thresholds a conclusion holds."""
+
+    theta_gs: tuple[float, ...] = parameter('values of theta_g', (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8), low=0.0, high=1.0)
+    theta_cs: tuple[float, ...] = parameter(
+        'values of theta_c', (0.01, 0.014, 0.018, 0.022, 0.026, 0.03, 0.036, 0.042, 0.05, 0.06), low=0.0, high=1.0
+    )
+    fractions: tuple[float, ...] = parameter(
+        'values of fraction', (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9), low=0.0, high=1.0
+    )
+    draws: int = parameter('random pairings of gates and contributions in the null', 200, low=1, high=10_000)
+    resamples: int = parameter('draws of whole episodes behind every interval', 1000, low=1, high=100_000)
+    seed: int = parameter('seed of the null and of the draws of episodes', 1, low=0)
+    window_steps: int = parameter(
+        'count only offsets of the first so many steps and in the ring started in; 0 counts all', 0, low=0
+    )
+
+
+@dataclass(frozen=True)
 class IntrospectionNodeConfig(NodeConfig):
     """The node that looks into a policy while it plays."""
 
