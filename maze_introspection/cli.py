@@ -23,7 +23,7 @@ from maze_introspection.report import text
 from maze_introspection.results import prepare, write_results
 from maze_introspection.statistics import summary, threshold_agreement
 from maze_introspection.validity.cause import add_needed_memory
-from maze_introspection.validity.commands import add_chance
+from maze_introspection.validity.commands import add_chance, add_sensitivity
 from maze_introspection.validity.validate import add_validate
 from maze_policy.config import TiltConfig
 from maze_policy.maze import load_maze
@@ -146,6 +146,7 @@ def _parser() -> argparse.ArgumentParser:
 
     add_needed_memory(commands)
     add_chance(commands)
+    add_sensitivity(commands)
 
     add_validate(commands)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from maze_introspection.analysis import Analysis
-from maze_introspection.config import ChanceConfig, IntrospectionConfig
+from maze_introspection.config import ChanceConfig, IntrospectionConfig, SensitivityConfig
 from maze_introspection.results import prepare
 from maze_introspection.statistics import plain
 from maze_introspection.verify.digest import ARRAYS, digest
@@ -33,6 +33,23 @@ def add_chance(commands: Any) -> None:
     command.set_defaults(run=_chance)
 
 
+def add_sensitivity(commands: Any) -> None:
+    """Add the command `sensitivity` to an argparse subparsers object."""
+    command = commands.add_parser(
+        'sensitivity',
+        help='every published number over a grid of theta_g, theta_c and fraction, and where each conclusion holds',
+        description='No threshold is given by nature. At every point of a grid this measures what docs/results.md '
+        'reports: offsets in each ring with their null, whether they grow towards the centre and by more than chance, '
+        'channels for a fraction of the score, channels with a single role. Then it says how wide the region around '
+        'the thresholds in use is in which each conclusion stays the same.',
+        epilog='writes sensitivity.parquet (a row per point, gate and ring), sensitivity.json, .png and .svg. exit '
+        'code: 0 all is well; 2 bad input',
+        allow_abbrev=False,
+    )
+    _asks_for_bags(command, SensitivityConfig)
+    command.set_defaults(run=_sensitivity)
+
+
 def _asks_for_bags(command: argparse.ArgumentParser, config: type[Config]) -> None:
     command.add_argument('bags', type=Path, nargs='+', metavar='BAG|DIR', help='rosbag2 folder, or a folder of them')
     command.add_argument('--out', type=Path, required=True, help='folder for the results')
@@ -51,6 +68,19 @@ def _chance(options: argparse.Namespace) -> int:
     found = {**about(analysis), 'chance': config.as_dict(), 'gates': numbers}
     leave(options.out, 'chance', found, lambda: chance_figure(found))
     write_events(table, options.out / 'chance.parquet')
+    print(text(found))
+    return 0
+
+
+def _sensitivity(options: argparse.Namespace) -> int:
+    from maze_introspection.figures.sensitivity import sensitivity_figure
+    from maze_introspection.validity.sensitivity import sensitivity, text
+
+    config, analysis = from_options(SensitivityConfig, options), read_set(options.bags, options)
+    numbers, table = sensitivity(analysis, config)
+    found = {**about(analysis), 'sensitivity': config.as_dict(), **numbers}
+    leave(options.out, 'sensitivity', found, lambda: sensitivity_figure(table, found))
+    table.to_parquet(options.out / 'sensitivity.parquet', index=False)
     print(text(found))
     return 0
 
