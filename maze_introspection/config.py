@@ -232,6 +232,22 @@ class SensitivityConfig(Config):
 
 
 @dataclass(frozen=True)
+class CompareConfig(Config):
+    """Which channels behave differently in two sets of recordings."""
+
+    resamples: int = parameter('draws of whole episodes behind every interval', 1000, low=10, high=100_000)
+    seed: int = parameter('seed of the draws of episodes and of the halves', 1, low=0)
+    false_discovery_rate: float = parameter(
+        'share of the channels called different that may be so by chance', 0.05, low=1e-6, high=0.5
+    )
+    least_episodes: int = parameter(
+        'a channel (and a ring) is judged from so many episodes in which it has something to compare', 5, low=2
+    )
+    halves: int = parameter('random halves of each set compared with each other, as a check', 10, low=0, high=1000)
+    shown: int = parameter('channels shown of each measure', 12, low=1, high=100)
+
+
+@dataclass(frozen=True)
 class IntrospectionNodeConfig(NodeConfig):
     """The node that looks into a policy while it plays."""
 
