@@ -59,10 +59,10 @@ def _draw_calibration(axes: Axes, events: pd.DataFrame, found: Mapping[str, Any]
 
 
 def _draw_agreement(axes: Axes, numbers: Mapping[str, Any]) -> None:
-    for name, label, color in (('zeros', 'zeros', GATE_BLUE), ('others', 'another episode, same ring', SALIENT_RED)):
-        axes.plot(100 * np.array(numbers['agreement'][name]), color=color, label=f'in its place: {label}')
+    for name, label, color in (('zeros', 'zeros', GATE_BLUE), ('others', "another episode's memory", SALIENT_RED)):
+        axes.plot(100 * np.array(numbers['agreement'][name]), color=color, label=label)
     axes.set(xlabel='steps of memory left (k)', ylabel='actions as recorded, %', ylim=(0, 101))
-    axes.legend(loc='lower right', fontsize=6)
+    axes.legend(title='before step t - k', title_fontsize=6, loc='lower right', fontsize=6)
 
 
 def _draw_correlations(axes: Axes, offsets: Mapping[str, Any]) -> None:
@@ -86,9 +86,8 @@ def _draw_correlations(axes: Axes, offsets: Mapping[str, Any]) -> None:
             label='' if index else 'ring and time alone',
         )
     axes.axhline(0, color='0.8', linewidth=0.6, zorder=0)
-    low, high = axes.get_ylim()
     axes.set(xticks=range(len(offsets)), xticklabels=list(offsets), ylabel="Spearman's correlation", xlabel='gate')
-    axes.set_ylim(low, high + 0.55 * (high - low))
+    axes.set_ylim(-0.3, 1.0)  # a correlation that matters would be seen as such
     axes.legend(loc='upper left', fontsize=6, ncols=1)
 
 
@@ -106,7 +105,8 @@ def _draw_rings(axes: Axes, numbers: Mapping[str, Any]) -> None:
         at = [place + 0.12 * (index - 1) for place in range(len(quartiles))]
         _draw_quartiles(axes, at, quartiles, label, color, marker)
     names = ['centre' if ring == '0' else f'ring {ring}' for ring in rings]
-    axes.set(xticks=range(len(rings)), xticklabels=names, ylabel=f'steps, {gate} gate')
+    axes.set(xticks=range(len(rings)), ylabel=f'steps, {gate} gate')
+    axes.set_xticklabels(names, fontsize=7)
     axes.set_ylim(0, 1.5 * axes.get_ylim()[1])
     axes.legend(loc='upper left', fontsize=6)
 
