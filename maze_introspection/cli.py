@@ -17,13 +17,20 @@ import numpy.typing as npt
 from maze_introspection.analysis import Analysis, analyze, compare_live
 from maze_introspection.bag import BagError, read_images, read_recording
 from maze_introspection.bag.find import find_bags
-from maze_introspection.config import IntrospectionConfig, ReportConfig, ResultsConfig, TrialsConfig, VerifyConfig
+from maze_introspection.config import (
+    BackendConfig,
+    IntrospectionConfig,
+    ReportConfig,
+    ResultsConfig,
+    TrialsConfig,
+    VerifyConfig,
+)
 from maze_introspection.null import against_null, counting_steps, gaussian_channels_needed, over_grid
 from maze_introspection.report import text
 from maze_introspection.results import prepare, write_results
 from maze_introspection.statistics import summary, threshold_agreement
-from maze_introspection.validity.cause import add_needed_memory
-from maze_introspection.validity.commands import add_chance, add_sensitivity
+from maze_introspection.validity.cause import add_intervene, add_needed_memory
+from maze_introspection.validity.commands import add_chance, add_compare, add_sensitivity
 from maze_introspection.validity.validate import add_validate
 from maze_policy.config import TiltConfig
 from maze_policy.maze import load_maze
@@ -81,6 +88,7 @@ def _parser() -> argparse.ArgumentParser:
         '--maze', type=Path, help='parameter file with the maze (default: the shipped config/maze.yaml)'
     )
     add_options(trials, TrialsConfig)
+    add_options(trials, BackendConfig)
     add_world_options(trials, 'nominal')
     trials.set_defaults(run=_trials)
 
@@ -145,8 +153,10 @@ def _parser() -> argparse.ArgumentParser:
     results.set_defaults(run=_results)
 
     add_needed_memory(commands)
+    add_intervene(commands)
     add_chance(commands)
     add_sensitivity(commands)
+    add_compare(commands)
 
     add_validate(commands)
 
@@ -193,12 +203,17 @@ def _analyze(options: argparse.Namespace) -> int:
 
 
 def _trials(options: argparse.Namespace) -> int:
-    from maze_introspection.trials import play  # needs torch and the simulator; `analyze` does not
+    from maze_introspection.trials import Stage, play_missing, read  # needs torch and the simulator
 
     config, trials = from_options(IntrospectionConfig, options), from_options(TrialsConfig, options)
     world = world_from_options(options)
     prepare(options.out)
-    recording, look = play(trials, world, options.out, options.checkpoint, options.maze)
+    stage = Stage(trials, world, options.checkpoint, options.maze)
+    bags = play_missing(stage, options.out, from_options(BackendConfig, options), config)
+    if not trials.summary:
+        print(f'{len(bags)} bags in {options.out}, the events of each in {options.out / "events"}')
+        return 0
+    recording, look = read(bags, str(options.out))
     analysis = analyze(recording, config)
     counts = counting_steps(analysis, trials.window_steps)
     numbers: dict[str, Any] = {

@@ -70,6 +70,24 @@ class TrialsConfig(Config):
     )
     null_draws: int = parameter('random pairings of gates and contributions in the null', 100, low=1, high=10_000)
     grid: bool = parameter('repeat the comparison with the null over a grid of theta_g and theta_c', False)
+    summary: bool = parameter(
+        'figures, tables and summary of all trials, which then are in memory together; --no-summary leaves each '
+        "trial's bag and events and takes the same memory however many there are",
+        True,
+    )
+
+
+@dataclass(frozen=True)
+class BackendConfig(Config):
+    """Where independent jobs run, and how many at once; results do not depend on it."""
+
+    jobs: int = parameter('jobs at the same time, one core each; 0 is one for every core there is', 0, low=0, high=4096)
+    backend: str = parameter(
+        'joblib: the cores of this machine; ray: a Ray cluster', 'joblib', choices=('joblib', 'ray')
+    )
+    address: str = parameter(
+        'of the Ray cluster: auto, or HOST:PORT; without, one is started on this machine. All of it must see --out', ''
+    )
 
 
 @dataclass(frozen=True)

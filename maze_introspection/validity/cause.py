@@ -8,10 +8,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from maze_introspection.config import IntrospectionConfig, NeededConfig
+from maze_introspection.config import InterveneConfig, IntrospectionConfig, NeededConfig
 from maze_introspection.results import prepare
 from maze_introspection.statistics import plain
+from maze_policy.maze import load_maze
 from maze_policy.parameters import add_options, from_options
+from maze_policy.world import add_world_options, world_from_options
 
 
 def add_needed_memory(commands: Any) -> None:
@@ -38,6 +40,69 @@ def add_needed_memory(commands: Any) -> None:
     add_options(needed, NeededConfig)
     add_options(needed, IntrospectionConfig)
     needed.set_defaults(run=_needed_memory)
+
+
+def add_intervene(commands: Any) -> None:
+    """Add the command `intervene` to an argparse subparsers object."""
+    intervening = commands.add_parser(
+        'intervene',
+        help='hold gates of chosen channels while the policy plays: do the channels that contribute most matter most?',
+        description='Every intervention holds one gate of one channel, or of a group, at 0, at its mean or at 1, and '
+        'plays the same trials (same balls, same worlds) as without. Channels are ranked by what holding them costs '
+        'and by what they contribute.',
+        epilog='writes intervene.jsonl (a line per intervention; started again, it goes on from there), '
+        'intervene.parquet (a row per trial), intervene_effects.parquet (a row per intervention), intervene.json, .png '
+        'and .svg. exit code: 0 all is well; 2 bad input',
+        allow_abbrev=False,
+    )
+    intervening.add_argument('--out', type=Path, required=True, help='folder for the results; resumes there')
+    intervening.add_argument(
+        '--checkpoint', help='NAME.safetensors, or the name of a shipped policy (default: nominal)'
+    )
+    intervening.add_argument(
+        '--maze', type=Path, help='parameter file with the maze (default: the shipped config/maze.yaml)'
+    )
+    add_options(intervening, InterveneConfig)
+    add_world_options(intervening, 'nominal')
+    intervening.set_defaults(run=_intervene)
+
+
+def _intervene(options: argparse.Namespace) -> int:
+    import pandas as pd
+
+    from maze_introspection.figures.interventions import interventions_figure
+    from maze_introspection.figures.style import write
+    from maze_introspection.validity.effects import effects, effects_text, summarised
+    from maze_introspection.validity.interventions import intervene, rows
+    from maze_policy.checkpoint import load_policy, provenance
+
+    config, world, maze = from_options(InterveneConfig, options), world_from_options(options), load_maze(options.maze)
+    prepare(options.out)
+    options.out.mkdir(parents=True, exist_ok=True)
+    about = provenance(options.checkpoint)
+    settings = {
+        **{name: getattr(config, name) for name in ('count', 'seed', 'time_limit_s')},
+        **world.as_dict(),
+        'maze': maze.as_dict(),
+        'policy': about['sha256'],
+    }
+    network = load_policy(options.checkpoint, threads=1)
+    lines, mean_share = intervene(network, config, maze, world, options.out, settings)
+    table = effects(lines, mean_share, config)
+    numbers = plain(
+        {
+            'checkpoint': {name: about[name] for name in ('name', 'sha256')},
+            'parameters': config.as_dict(),
+            'world': world.as_dict(),
+            **summarised(lines, table, mean_share, config),
+        }
+    )
+    pd.DataFrame(rows(lines)).to_parquet(options.out / 'intervene.parquet', index=False)
+    table.to_parquet(options.out / 'intervene_effects.parquet', index=False)
+    (options.out / 'intervene.json').write_text(json.dumps(numbers, indent=2, allow_nan=False) + '\n')
+    write(lambda: interventions_figure(table, numbers), options.out, 'intervene')
+    print(effects_text(numbers))
+    return 0
 
 
 def _needed_memory(options: argparse.Namespace) -> int:
