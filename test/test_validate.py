@@ -74,7 +74,7 @@ def test_the_command_writes_rows_summary_and_figures(tmp_path, capsys):
     assert set(said['maps']) == set(AXES)
     stuck = said['maps']['gate_bias'][-1]
     assert stuck['level'] == max(AXES['gate_bias'])
-    assert stuck['forget'] == {'recovered': 0.0, 'cues_found': 0.0}
+    assert stuck['forget'] == {'recovered': 0.0, 'cues_found': 0.0, 'salient_step_error': None}
     trained = pd.read_parquet(tmp_path / 'validate_recall.parquet')
     assert trained['gate'].tolist() == ['input', 'forget', 'output']
     assert said['recall'][0]['near_share'] == [round(trained['near'][0] / trained['events'][0], 4)]

@@ -114,8 +114,8 @@ def failure(table: pd.DataFrame, levels: Mapping[str, Sequence[float]]) -> Figur
         axes.set_ylabel(f'{gate} gate\ndelay, steps', fontsize=7)
     bar = figure.colorbar(image, ax=grid, location='top', shrink=0.5, aspect=40)
     bar.set_label(
-        f'cues whose offset is within 1 step of the delay. Red: there, fewer than {BAR:.0%} of the channels\n'
-        'have a median offset within 1 step of the delay'
+        'share of the cues with an offset within 1 step of the delay\n'
+        f'on the dark side of the red line the medians of fewer than {BAR:.0%} of the channels are within 1 step'
     )
     return figure
 
