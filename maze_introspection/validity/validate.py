@@ -94,9 +94,9 @@ def train_and_read(config: ValidateConfig, introspection: IntrospectionConfig) -
 def summarise(table: pd.DataFrame) -> dict[str, Any]:
     """What `validate.json` says of the hand-built LSTMs.
 
-    Of CLEAN and NOISY for each gate: how many channels are recovered, overall and at the worst delay. What each gate says
-    of the channels built for the others. And of the maps, over all delays: the share of channels recovered and of cues
-    found, and the median error of a channel's median offset per salient step (the paper's figure 5).
+    Of CLEAN and NOISY for each gate: how many channels are recovered, overall and at the worst delay. What each gate
+    says of the channels built for the others. And of the maps, over all delays: the share of channels recovered and of
+    cues found, and the median error of a channel's median offset per salient step (the paper's figure 5).
     """
     own = table[table['built'] == table['gate']]
     said: dict[str, Any] = {}
