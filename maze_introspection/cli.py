@@ -157,7 +157,6 @@ def _parser() -> argparse.ArgumentParser:
     add_chance(commands)
     add_sensitivity(commands)
     add_compare(commands)
-    add_compare(commands)
 
     add_validate(commands)
 

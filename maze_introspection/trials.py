@@ -6,16 +6,23 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache, partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from tqdm import tqdm
 
+from maze_introspection.analysis import analyze
 from maze_introspection.bag import read_images, read_recording, write_recording
-from maze_introspection.config import TrialsConfig
+from maze_introspection.config import BackendConfig, IntrospectionConfig, TrialsConfig
 from maze_introspection.recording import Recording, join
+from maze_introspection.validity.backends import run
+from maze_introspection.validity.events import events, write_events
+from maze_introspection.validity.resume import clear, same_settings, whole
 from maze_policy.boards import Boards
 from maze_policy.checkpoint import load_policy
 from maze_policy.maze import Maze, load_maze
@@ -25,8 +32,66 @@ from maze_policy.topics import OBSERVATION
 from maze_policy.world import WorldConfig
 
 Image = npt.NDArray[np.uint8]
+# Stamps, ns -> images by stamp, and what they are.
+Look = Callable[[Sequence[int]], tuple[Mapping[int, Image], str]]
 APART_NS = 3_600_000_000_000  # stamps of one trial and the next are an hour apart, so that they never meet
 SETTINGS = 'trials.json'
+EVENTS, PARAMETERS = 'events', 'parameters.json'
+
+
+@dataclass(frozen=True)
+class Stage:
+    """All that a trial depends on but its index: equal stages play equal trials, in whatever process.
+
+    Attributes:
+        config: how many, how long, from where, with which seed.
+        world: where.
+        checkpoint: which policy; None is the nominal one.
+        maze_file: parameter file with the maze; None is the shipped one.
+    """
+
+    config: TrialsConfig
+    world: WorldConfig
+    checkpoint: str | Path | None = None
+    maze_file: Path | None = None
+
+    def settings(self) -> dict[str, Any]:
+        """What must be equal for trials to lie in one folder; `count`, window and null may change."""
+        trials = self.config.as_dict()
+        return {
+            **{name: trials[name] for name in ('seed', 'time_limit_s', 'memory', 'start_rings')},
+            **self.world.as_dict(),
+            'maze': load_maze(self.maze_file).as_dict(),
+            'policy': hashlib.sha256(checkpoint_path(self.checkpoint).read_bytes()).hexdigest(),
+        }
+
+    def check(self) -> None:
+        """Prove before any work that this can be played.
+
+        Raises:
+            ValueError: if the checkpoint cannot be used, or there is no such ring to start in.
+        """
+        load_policy(self.checkpoint)
+        rings = load_maze(self.maze_file).rings
+        if max(self.config.start_rings, default=0) > rings:
+            raise ValueError(f'want start_rings up to {rings}, got {list(self.config.start_rings)}')
+
+    def play(self, index: int) -> tuple[Recording, Image]:
+        """One trial, see `play_one`."""
+        policy, boards, maze = _scene(self, json.dumps(self.settings()))
+        rings = self.config.start_rings or (maze.rings,)
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)  # rounding must not depend on the machine's number of cores
+        try:
+            return play_one(policy, boards, maze, self.config, index, rings[index % len(rings)])
+        finally:
+            torch.set_num_threads(threads)
+
+
+@lru_cache(maxsize=1)  # a process plays many trials on one stage; its settings tell a changed file from the one before
+def _scene(stage: Stage, settings: str) -> tuple[RecurrentPolicy, Boards, Maze]:
+    maze = load_maze(stage.maze_file)
+    return load_policy(stage.checkpoint), Boards(maze, stage.world, 1, stage.config.seed), maze
 
 
 def play(
@@ -35,35 +100,44 @@ def play(
     out: Path,
     checkpoint: str | Path | None = None,
     maze_file: Path | None = None,
-) -> tuple[Recording, Callable[[Sequence[int]], tuple[Mapping[int, Image], str]]]:
-    """Play the trials that are not in `out` yet, one bag each, and read all of them as episodes of one recording.
+) -> tuple[Recording, Look]:
+    """Play the trials that are not in `out` yet, in this process, and read all of them; see `play_missing`, `read`."""
+    return read(play_missing(Stage(config, world, checkpoint, maze_file), out, BackendConfig(jobs=1)), str(out))
+
+
+def play_missing(
+    stage: Stage, out: Path, backend: BackendConfig, introspection: IntrospectionConfig | None = None
+) -> list[Path]:
+    """Play the trials that are not in `out` yet, one bag each; with parameters of introspection, one events file each.
+
+    Events are made from the bags, and made anew where those there are of other parameters.
 
     Returns:
-        The recording, and what gives the observations at stamps, ns.
+        The bags, in the order of the trials.
 
     Raises:
         ValueError: if the checkpoint cannot be used, or `out` holds trials played under other settings.
     """
-    policy = load_policy(checkpoint)
-    maze = load_maze(maze_file)
-    rings = config.start_rings or (maze.rings,)
-    if max(rings) > maze.rings:
-        raise ValueError(f'want start_rings up to {maze.rings}, got {list(rings)}')
-    _same_settings(out / SETTINGS, config, world, checkpoint, maze)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # rounding must not depend on the machine's number of cores
-    paths = [out / f'trial_{index:03}' for index in range(config.count)]
-    boards = None
-    for index, path in enumerate(tqdm(paths, desc='trials', unit='trial', disable=None)):
-        if not path.exists():
-            boards = boards or Boards(maze, world, 1, config.seed)
-            recording, observations = play_one(policy, boards, maze, config, index, rings[index % len(rings)])
-            partial = out / 'partial' / path.name
-            shutil.rmtree(partial.parent, ignore_errors=True)
-            write_recording(partial, recording, observations=observations)
-            partial.rename(path)
-            partial.parent.rmdir()
-    torch.set_num_threads(threads)
+    stage.check()
+    same_settings(out / SETTINGS, stage.settings(), 'trials played')
+    clear(out)
+    if introspection is not None:
+        try:
+            same_settings(out / EVENTS / PARAMETERS, introspection.as_dict(), 'events')
+        except ValueError:
+            shutil.rmtree(out / EVENTS)
+            same_settings(out / EVENTS / PARAMETERS, introspection.as_dict(), 'events')
+
+    def done(index: int) -> bool:
+        return all(path.exists() for path in _paths(out, index)[: 1 if introspection is None else 2])
+
+    run(partial(_leave, stage, out, introspection), range(stage.config.count), done, backend, 'trial')
+    clear(out)
+    return [_paths(out, index)[0] for index in range(stage.config.count)]
+
+
+def read(paths: Sequence[Path], source: str) -> tuple[Recording, Look]:
+    """All trials as episodes of one recording, and what gives the observations at stamps, ns."""
     recordings = [read_recording(path) for path in tqdm(paths, desc='reading', unit='trial', leave=False, disable=None)]
 
     def look(stamps_ns: Sequence[int]) -> tuple[Mapping[int, Image], str]:
@@ -72,7 +146,26 @@ def play(
             images |= read_images(paths[trial], OBSERVATION, stamps_ns)
         return images, 'what the policy saw (84 x 84)'
 
-    return join(recordings, str(out)), look
+    return join(recordings, source), look
+
+
+def _paths(out: Path, index: int) -> tuple[Path, Path]:
+    """A trial's bag and its events."""
+    name = f'trial_{index:03}'
+    return out / name, out / EVENTS / f'{name}.parquet'
+
+
+def _leave(stage: Stage, out: Path, introspection: IntrospectionConfig | None, index: int) -> None:
+    """What is missing of one trial: its bag, and its events from it."""
+    bag, table = _paths(out, index)
+    if not bag.exists():
+        recording, observations = stage.play(index)
+        with whole(bag, out) as unfinished:
+            write_recording(unfinished, recording, observations=observations)
+    if introspection is not None and not table.exists():
+        analysis = analyze(read_recording(bag), introspection)
+        with whole(table, out) as unfinished:
+            write_events(events(analysis, source=bag.name), unfinished)
 
 
 def play_one(
@@ -118,25 +211,3 @@ def play_one(
         source=f'trial {index}',
     )
     return recording, np.stack(observations)
-
-
-def _same_settings(
-    path: Path, config: TrialsConfig, world: WorldConfig, checkpoint: str | Path | None, maze: Maze
-) -> None:
-    """Refuse to mix trials of different settings in one folder; `count`, window and null may change."""
-    trials = config.as_dict()
-    settings = {
-        **{name: trials[name] for name in ('seed', 'time_limit_s', 'memory', 'start_rings')},
-        **world.as_dict(),
-        'maze': maze.as_dict(),
-        'policy': hashlib.sha256(checkpoint_path(checkpoint).read_bytes()).hexdigest(),
-    }
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(settings, indent=2) + '\n')
-        return
-    before = json.loads(path.read_text())
-    different = [name for name in settings if before.get(name) != settings[name]]
-    if different:
-        said = ', '.join(f'{name} {before.get(name)} (now {settings[name]})' for name in different)
-        raise ValueError(f'{path.parent} holds trials played with other settings: {said}; name another --out')

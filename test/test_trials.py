@@ -23,7 +23,7 @@ from maze_policy.network import CnnLstm
 from maze_policy.topics import OBSERVATION
 from maze_policy.world import load_world, profiles
 
-SHORT = ('--count', '3', '--time-limit-s', '1', '--null-draws', '3')
+SHORT = ('--count', '3', '--time-limit-s', '1', '--null-draws', '3', '--jobs', '1')
 
 
 @pytest.fixture(scope='module')

@@ -87,6 +87,7 @@ def _main(command: str) -> int:
 
 
 def _one_thread() -> None:
+    os.environ['LOKY_MAX_CPU_COUNT'] = '1'  # an experiment is one of several already
     import torch
 
     torch.set_num_threads(1)
