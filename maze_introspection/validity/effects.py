@@ -133,13 +133,16 @@ def grouped(lines: Sequence[Mapping[str, Any]], part: pd.DataFrame, config: Inte
     """
     weights, by_name = _weights(lines, config), {line['name']: line for line in lines}
     found = []
-    for size, rows in part[part['group'].isin((TOP, RANDOM))].groupby('size'):
+    groups = part[part['group'].isin((TOP, RANDOM))]
+    for size in sorted(set(groups['size'].tolist())):
+        rows = groups[groups['size'] == size]
         top, random = rows[rows['group'] == TOP], rows[rows['group'] == RANDOM]
         if top.empty or random.empty:
             continue
 
         def trials(names: pd.Series, what: str) -> Float64:
-            return np.mean([np.array(by_name[name][what], dtype=np.float64) for name in names], axis=0)
+            every = np.array([by_name[name][what] for name in names], dtype=np.float64)
+            return np.asarray(every.mean(axis=0))
 
         apart = {
             'more_longer_s': trials(top['name'], 'time_s') - trials(random['name'], 'time_s'),
@@ -147,7 +150,7 @@ def grouped(lines: Sequence[Mapping[str, Any]], part: pd.DataFrame, config: Inte
         }
         found.append(
             {
-                'size': int(size),
+                'size': size,
                 'draws': len(random),
                 **{
                     name: {column: float(of[column].mean()) for column in ('share', 'longer_s', 'success')}
