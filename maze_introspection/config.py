@@ -265,6 +265,38 @@ class CompareConfig(Config):
     shown: int = parameter('channels shown of each measure', 12, low=1, high=100)
 
 
+SUSPECTS = ('camera_delay', 'frame_rate', 'dropped_frames', 'tilt_lag', 'inference')
+
+
+@dataclass(frozen=True)
+class SweepConfig(Config):
+    """The timing of the loop, one suspect at a time, from where it is in the world that is swept."""
+
+    suspects: tuple[str, ...] = parameter('what to sweep', SUSPECTS, choices=SUSPECTS)
+    count: int = parameter('trials of each setting, from the same ball positions each time', 24, low=2, high=100_000)
+    seed: int = parameter('seed of the ball positions, of sign flips and of resampling', 1, low=0)
+    time_limit_s: float = parameter(
+        'a trial that takes longer has failed, s of simulated time', 60.0, low=0.1, high=600.0
+    )
+    camera_delay: tuple[int, ...] = parameter('frames that the image is older by', (1, 2, 3, 4, 6), low=1, high=20)
+    frame_rate: tuple[float, ...] = parameter('frames per second, Hz', (15.0, 20.0, 40.0, 60.0), low=1.0, high=200.0)
+    dropped_frames: tuple[float, ...] = parameter(
+        'chance that a frame is not seen; never two in a row', (0.1, 0.2, 0.4, 0.8), low=0.0, high=0.9
+    )
+    tilt_lag: tuple[float, ...] = parameter(
+        'time constants with which the board follows its command, s', (0.02, 0.1, 0.15, 0.2, 0.3), low=0.0, high=1.0
+    )
+    inference: tuple[int, ...] = parameter(
+        'frames that go by until the policy has decided, and that it does not see', (1, 2, 3, 4), low=1, high=10
+    )
+    gate: str = parameter('gate of the offsets in the figure', 'output', choices=('input', 'forget', 'output'))
+    flips: int = parameter('draws of random signs behind every p', 10_000, low=100, high=1_000_000)
+    false_discovery_rate: float = parameter(
+        'share of the channels said to react that may do so by chance', 0.05, low=1e-6, high=0.5
+    )
+    resamples: int = parameter('draws of whole trials behind every interval', 1000, low=10, high=100_000)
+
+
 @dataclass(frozen=True)
 class IntrospectionNodeConfig(NodeConfig):
     """The node that looks into a policy while it plays."""
