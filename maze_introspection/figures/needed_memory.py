@@ -32,7 +32,7 @@ def needed_memory_figure(events: pd.DataFrame, numbers: Mapping[str, Any]) -> Fi
         axes.set_title(f'{gate} gate, {found["events"]} offsets', loc='left')
         axes.set_xlabel('preceding offset, steps')
     grid[0, 0].set_ylabel('memory needed, steps')
-    grid[0, 0].legend(loc='upper left', fontsize=6)
+    grid[0, 0].legend(loc='lower right', fontsize=6)
     _draw_agreement(grid[1, 0], numbers)
     _draw_correlations(grid[1, 1], numbers['offsets'])
     _draw_rings(grid[1, 2], numbers)

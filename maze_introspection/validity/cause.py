@@ -116,7 +116,7 @@ def _needed_memory(options: argparse.Namespace) -> int:
     measured = measure(options.bags, options.checkpoint, config, introspection, options.namespace)
     numbers = plain(
         {
-            'source': [str(path) for path in options.bags],
+            'source': [path.name for path in options.bags],
             **measured.about,
             'parameters': {**config.as_dict(), **introspection.as_dict()},
             'offsets': compare(measured.events, config),
