@@ -1,10 +1,12 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from made import made_recording
+from test_null import linked_recording
 
-from maze_introspection.analysis import analyze
+from maze_introspection.analysis import analyze, gated_offsets
 from maze_introspection.bag import write_recording
 from maze_introspection.cli import main
 from maze_introspection.config import ChanceConfig, IntrospectionConfig
@@ -69,8 +71,6 @@ def test_without_long_offsets_the_mean_of_the_survival_curve_is_the_mean(analysi
 
 
 def test_the_order_of_channels_does_not_matter(analysis, found):
-    from dataclasses import replace
-
     order = np.random.default_rng(0).permutation(16)
     recording = analysis.recording
     readout = np.concatenate([recording.readout[:, :-1][:, order], recording.readout[:, -1:]], axis=1)
@@ -87,6 +87,23 @@ def test_the_order_of_channels_does_not_matter(analysis, found):
             assert again[gate]['growth'][name] == pytest.approx(numbers['growth'][name])
         assert again[gate]['hidden'] == numbers['hidden']
         assert again[gate]['against']['shift'] == numbers['against']['shift']
+
+
+def test_a_planted_link_between_gates_and_their_own_contributions_is_found():
+    """Every channel contributes 7 steps after its own gate has opened: neither null does that."""
+    recording = linked_recording(lag=7)
+    episode = np.arange(recording.steps) // 250
+    recording = replace(recording, episode=episode, episode_ids=tuple(map(str, range(8))))
+    analysis = analyze(recording, CONFIG)
+    begins = np.arange(recording.steps) % 250 == 0  # made-up gates obey no recurrence
+    offsets = gated_offsets(recording.gates, analysis.contribution.share, begins, CONFIG)
+    numbers, table = chance(replace(analysis, begins=begins, offsets=offsets), ChanceConfig(draws=20, resamples=100))
+    assert set(observed(table)['offset']) == {7}
+    for kind, against in numbers['output']['against'].items():
+        assert against['all_rings']['mean']['value'] == 7
+        null = against['all_rings']['null_mean']
+        assert not null['low'] <= 7 <= null['high'], kind
+    assert numbers['output']['growth']['raw'] == {'value': 0, 'low': 0, 'high': 0}
 
 
 def test_a_window_counts_only_what_lies_in_it(analysis):
