@@ -62,7 +62,7 @@ def _draw_recovered(axes: Axes, rows: pd.DataFrame) -> None:
     longest = int(rows['delay'].max())
     axes.plot([0, longest], [0, longest], color='0.6', linewidth=0.8, zorder=1, label='identity')
     noisy, clean = (rows[rows['condition'] == condition] for condition in ('noisy', 'clean'))
-    style: dict[str, Any] = {'marker': 'o', 'linewidths': 0.5, 'zorder': 2}
+    style: dict[str, Any] = {'marker': 'o', 'linewidths': 0.5, 'zorder': 2, 'rasterized': True}
     axes.scatter(
         noisy['delay'],
         noisy['median'],
