@@ -126,7 +126,7 @@ def summarise(table: pd.DataFrame) -> dict[str, Any]:
                     gate: {
                         'recovered': float(rows['recovered'].mean()),
                         'cues_found': float(rows['found'].sum() / max(rows['cues'].sum(), 1)),
-                        'salient_step_error': float((rows['step_median'] - rows['delay']).median()),
+                        'salient_step_error': float((rows['step_median'] - rows['delay']).dropna().median()),
                     }
                     for gate, rows in at.groupby('gate', sort=False)
                 },
