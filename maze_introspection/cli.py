@@ -31,6 +31,7 @@ from maze_introspection.results import prepare, write_results
 from maze_introspection.statistics import summary, threshold_agreement
 from maze_introspection.validity.cause import add_intervene, add_needed_memory
 from maze_introspection.validity.commands import add_chance, add_compare, add_sensitivity
+from maze_introspection.validity.sweep import add_sweep
 from maze_introspection.validity.validate import add_validate
 from maze_policy.config import TiltConfig
 from maze_policy.maze import load_maze
@@ -157,6 +158,7 @@ def _parser() -> argparse.ArgumentParser:
     add_chance(commands)
     add_sensitivity(commands)
     add_compare(commands)
+    add_sweep(commands)
 
     add_validate(commands)
 

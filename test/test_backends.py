@@ -91,7 +91,7 @@ def test_duckdb_reads_the_folder_of_events(alone):
 
 
 KILLED_IN_TURN = """
-import os, sys
+import signal, sys
 from maze_introspection import trials
 from maze_introspection.config import BackendConfig, IntrospectionConfig, TrialsConfig
 from maze_policy.world import load_world
@@ -104,7 +104,7 @@ def write_and_wait(table, path):
     if len(written) == 3:  # the file is whole, and not where it belongs yet
         with open(told, 'w') as pipe:
             pipe.write('now')
-        os.kill(os.getpid(), 19)  # stops until it is killed
+        signal.pause()  # until it is killed
 
 trials.write_events = write_and_wait
 stage = trials.Stage(TrialsConfig(count=4, time_limit_s=1.0), load_world('varied'), checkpoint)
@@ -112,7 +112,7 @@ trials.play_missing(stage, trials.Path(out), BackendConfig(jobs=1), Introspectio
 """
 
 KILLED_IN_TWO_WORKERS = """
-import os, sys, time
+import os, signal, sys
 from functools import partial
 from pathlib import Path
 from maze_introspection.config import BackendConfig
@@ -127,7 +127,7 @@ def job(out, told, index):
         if index >= 3:
             with open(told, 'w') as pipe:
                 pipe.write(f'{os.getpid()}\\n')
-            os.kill(os.getpid(), 19)
+            signal.pause()
 
 run(partial(job, out, told), range(8), lambda index: (out / f'{index}.txt').exists(), BackendConfig(jobs=2), 'job')
 """
