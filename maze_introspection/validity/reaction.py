@@ -30,7 +30,7 @@ def changes(share: Float64, here: int) -> Float64:
     difference = (share - share[here])[:, :, 1:]
     known = np.isfinite(difference)
     total: Float64 = np.where(known, difference, 0.0).sum(axis=2)
-    return total / np.maximum(known.sum(axis=2), 1)
+    return np.asarray(total / np.maximum(known.sum(axis=2), 1), dtype=np.float64)
 
 
 def trends(share: Float64) -> Float64:
@@ -49,7 +49,7 @@ def trends(share: Float64) -> Float64:
         known = np.isfinite(difference)
         rises += np.where(known, np.sign(difference), 0.0).sum(axis=1)
         pairs += known.sum(axis=1)
-    return rises / np.maximum(pairs, 1)
+    return np.asarray(rises / np.maximum(pairs, 1), dtype=np.float64)
 
 
 def sign_flips(values: Float64, draws: int, seed: int) -> Float64:

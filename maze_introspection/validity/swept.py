@@ -84,7 +84,7 @@ def ring_table(analysis: Analysis, source: str, trial: int) -> pd.DataFrame:
         if inside.any():
             columns['share'][ring] = c.share[inside].mean(axis=0, dtype=np.float64)
             columns['salient'][ring] = analysis.salient[inside].mean(axis=0)
-    ring = np.repeat(np.arange(rings), channels)
+    of = np.repeat(np.arange(rings), channels)
     return pd.DataFrame(
         {
             'source': source,
@@ -92,9 +92,9 @@ def ring_table(analysis: Analysis, source: str, trial: int) -> pd.DataFrame:
             'solved': played.solved,
             'seconds': played.solved_s if played.solved else played.seconds,
             'steps': played.steps,
-            'ring': ring,
-            'ring_s': np.array(played.ring_s)[ring],
-            'ring_steps': np.bincount(analysis.ring, minlength=rings)[ring],
+            'ring': of,
+            'ring_s': np.array(played.ring_s)[of],
+            'ring_steps': np.bincount(analysis.ring, minlength=rings)[of],
             'channel': np.tile(np.arange(channels), rings),
             **{name: column.ravel() for name, column in columns.items()},
         }

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from maze_introspection.config import SweepConfig
-from maze_introspection.validity.compare import false_discovery_rates
+from maze_introspection.validity.discovery import false_discovery_rates
 from maze_introspection.validity.events import observed, read_events
 from maze_introspection.validity.reaction import changes, moved, sign_flips, trends
 from maze_introspection.validity.resample import drawn, estimate, interval, median, resamples, tally
@@ -180,7 +180,7 @@ def _reacting(
     stacked = np.stack([share[setting.name] for setting in swept])
     here = next(index for index, setting in enumerate(swept) if setting.name == UNCHANGED)
     change, rise = changes(stacked, here), trends(stacked)
-    judged = np.nan_to_num(stacked).any(axis=(0, 1, 2))
+    judged: npt.NDArray[np.bool_] = np.asarray(np.nan_to_num(stacked).any(axis=(0, 1, 2)))
     weights = resamples(config.count, config.resamples, config.seed) / config.count
 
     def rates(values: Float64) -> tuple[Float64, Float64]:
