@@ -42,6 +42,7 @@ bench: $(READY) ## speed, memory and latency, each beside its floor or limit; 25
 	$(BIN)/python bench/policy.py
 	$(BIN)/python bench/simulator.py
 	$(BIN)/python bench/introspection.py
+	$(BIN)/python bench/trials.py
 	$(BIN)/python bench/report.py
 	$(BIN)/python bench/panel.py
 	$(BIN)/python bench/loop.py --look
