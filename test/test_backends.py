@@ -217,6 +217,12 @@ def test_what_cannot_succeed_says_why(tmp_path, job, jobs, said):
         run(job, range(2), partial(done, tmp_path), BackendConfig(jobs=jobs), 'job')
 
 
+def test_without_ray_its_backend_says_how_to_install_it(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, 'ray', None)
+    with pytest.raises(ValueError, match=r"pip install .*'\.\[policy,ray\]'"):
+        run(abs, range(2), partial(done, tmp_path), BackendConfig(backend='ray'), 'job')
+
+
 def test_trials_with_other_settings_are_refused(stage, alone, capsys):
     other = Stage(TrialsConfig(count=COUNT, time_limit_s=2.0), stage.world, stage.checkpoint)
     with pytest.raises(ValueError, match=r'holds trials played with other settings: time_limit_s 1.0 \(now 2.0\)'):

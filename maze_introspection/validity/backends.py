@@ -68,7 +68,10 @@ def _joblib(job: Callable[[T], None], todo: Sequence[T], config: BackendConfig) 
 
 def _ray(job: Callable[[T], None], todo: Sequence[T], config: BackendConfig) -> Iterator[None]:
     os.environ.setdefault('RAY_USAGE_STATS_ENABLED', '0')  # nobody asked for telemetry
-    ray: Any = import_module('ray')  # an extra, not typed, that one machine does not need
+    try:
+        ray: Any = import_module('ray')  # an extra, not typed, that one machine does not need
+    except ImportError as error:
+        raise ValueError("want Ray for --backend ray: pip install -c constraints.txt '.[policy,ray]'") from error
 
     begun = not ray.is_initialized()
     if begun:
