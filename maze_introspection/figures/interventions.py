@@ -33,7 +33,7 @@ def interventions_figure(table: pd.DataFrame, numbers: Mapping[str, Any]) -> Fig
         line[1].set_ylim(0, 103)
         _draw_groups(line[2], part, 'longer_s', 1, 'slower by, s')
         _draw_rings(line[3], table, part)
-    grid[0, 1].legend(fontsize=6, loc='lower left')
+    grid[0, 2].legend(fontsize=6, loc='upper left')
     grid[0, 3].legend(fontsize=6, loc='upper left')
     grid[-1, 0].set_xlabel('mean contribution of the channel, %')
     for axes in grid[-1, 1:3]:
