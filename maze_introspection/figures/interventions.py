@@ -33,6 +33,8 @@ def interventions_figure(table: pd.DataFrame, numbers: Mapping[str, Any]) -> Fig
         line[1].set_ylim(0, 103)
         _draw_groups(line[2], part, 'longer_s', 1, 'slower by, s')
         _draw_rings(line[3], table, part)
+    low, high = grid[0, 2].get_ylim()
+    grid[0, 2].set_ylim(low, high + 0.3 * (high - low))
     grid[0, 2].legend(fontsize=6, loc='upper left')
     grid[0, 3].legend(fontsize=6, loc='upper left')
     grid[-1, 0].set_xlabel('mean contribution of the channel, %')
