@@ -227,7 +227,11 @@ def test_a_sweep_leaves_events_numbers_and_a_figure(swept):
     assert [setting['value'] for setting in delay['settings']] == [0.0, 1.0]
     unchanged, late = delay['settings']
     assert unchanged['reacting'] == 0
-    assert [ring['value'] for ring in unchanged['moved']][-1] == 0.0
+    assert unchanged['moved']['value'][-1] == 0.0
+    events = read_events(sorted(swept.glob('events/unchanged/*.parquet')))
+    assert len(events) > 10
+    for gate, offsets in unchanged['offsets'].items():
+        assert sum(offsets['n']) + sum(offsets['censored']) == (events['gate'] == gate).sum()
     assert late['success']['trials'] == 2
     assert late['seconds']['value'] == pytest.approx(1.0)
     assert found['suspects']['inference']['settings'][1]['name'] == 'camera_delay_1'

@@ -1,4 +1,8 @@
-"""The timing sweep: a line of panels for each suspect, with success, offsets in each ring and channels that react."""
+"""The timing sweep: a line of panels for each suspect, with success, offsets in each ring and channels that react.
+
+A grey bar is the value of the world as it is. Channels are counted that contribute otherwise than there; dashed: those
+whose contribution rises or falls with the value.
+"""
 
 from __future__ import annotations
 
@@ -35,15 +39,15 @@ def sweep_figure(sweeps: Sequence[Mapping[str, Any]]) -> Figure:
             _draw_offsets(offsets, of, gate)
             _draw_reacting(line[-1], of, color, marker)
         line[0].set(ylabel='solved, %', ylim=(-5, 105))
-        line[1].set_ylabel(f'{gate} gate offset, steps')
-        line[-1].set_ylabel('channels changed')
+        line[1].set_ylabel('offset, steps')
+        line[-1].set_ylabel('channels')
         line[-1].set_ylim(bottom=-1)
         for offsets in line[2:-1]:
             offsets.sharey(line[1])
     grid[0, 0].set_title('success', loc='left')
     for axes, name in zip(grid[0, 1:], names):
-        axes.set_title(f'median offset, {name}' if len(names) > 1 else 'median offset in each ring', loc='left')
-    grid[0, -1].set_title('reacting channels', loc='left')
+        axes.set_title(f'median {gate} offset' + (f', {name}' if len(names) > 1 else ''), loc='left')
+    grid[0, -1].set_title('changed (dashed: trend)', loc='left')
     if len(names) > 1:
         grid[0, 0].legend(loc='lower left')
     handles, labels = grid[0, 1].get_legend_handles_labels()
@@ -55,28 +59,26 @@ def _values(of: Mapping[str, Any]) -> list[float]:
     return [setting['value'] for setting in of['settings']]
 
 
-def _bars(axes: Axes, at: Any, found: Sequence[Mapping[str, Any]], scale: float = 1.0, **style: Any) -> None:
-    value, low, high = (
-        scale * np.array([one[name] for one in found], dtype=np.float64) for name in ('value', 'low', 'high')
-    )
+def _bars(axes: Axes, at: Any, found: Mapping[str, Sequence[float]], **style: Any) -> None:
+    value, low, high = (np.array(found[name], dtype=np.float64) for name in ('value', 'low', 'high'))
     error = np.maximum([value - low, high - value], 0)
     axes.errorbar(at, value, yerr=error, elinewidth=0.7, linewidth=0.9, markersize=3, **style)
 
 
 def _draw_success(axes: Axes, of: Mapping[str, Any], color: str, marker: str, label: str) -> None:
-    found = [setting['success'] for setting in of['settings']]
-    _bars(axes, _values(of), found, 100.0, color=color, marker=marker, label=label)
+    found = {name: [100 * setting['success'][name] for setting in of['settings']] for name in ('value', 'low', 'high')}
+    _bars(axes, _values(of), found, color=color, marker=marker, label=label)
 
 
 def _draw_offsets(axes: Axes, of: Mapping[str, Any], gate: str) -> None:
-    rings = len(of['settings'][0]['offsets'][gate])
+    rings = len(of['settings'][0]['offsets'][gate]['n'])
     at = np.array(_values(of))
     aside = 0.012 * (at.max() - at.min())
     for ring in range(1, rings):
-        found = [setting['offsets'][gate][ring]['steps'] for setting in of['settings']]
+        every = [setting['offsets'][gate]['steps'] for setting in of['settings']]
+        found = {name: [steps[name][ring] for steps in every] for name in ('value', 'low', 'high')}
         color, marker = ACTION_COLORS[(ring - 1) % len(ACTION_COLORS)], MARKERS[(ring - 1) % len(MARKERS)]
-        where = at + (ring - (rings + 0) / 2) * aside
-        _bars(axes, where, found, color=color, marker=marker, label=f'ring {ring}')
+        _bars(axes, at + (ring - rings / 2) * aside, found, color=color, marker=marker, label=f'ring {ring}')
     axes.set_ylim(bottom=0)
 
 

@@ -70,7 +70,7 @@ def text(found: Mapping[str, Any]) -> str:
         trend = suspect['trend']
         lines.append(f'{suspect["label"]}: {len(trend["channels"])} of {trend["judged"]} channels react')
         for setting in suspect['settings']:
-            offsets = [f'{ring["steps"]["value"]:.0f}' for ring in setting['offsets'][gate][1:]]
+            offsets = [f'{steps:.0f}' for steps in setting['offsets'][gate]['steps']['value'][1:]]
             lines.append(
                 f'  {setting["value"]:g}{" (as it is)" if setting["name"] == UNCHANGED else ""}: '
                 f'{setting["success"]["solved"]} solved, {setting["seconds"]["value"]:.1f} s, '
@@ -113,16 +113,16 @@ def _setting(out: Path, name: str, config: SweepConfig) -> dict[str, Any]:
         'success': {'solved': solved, 'trials': config.count, **wilson(solved, config.count)},
         'seconds': estimate(seconds.mean(), weights @ seconds),
         'ring_s': estimate(ring_s.mean(axis=0), weights @ ring_s),
-        'left_inwards': [
-            {'of': int(been[:, ring].sum()), **wilson(int(inward[been[:, ring], ring].sum()), int(been[:, ring].sum()))}
-            for ring in range(1, been.shape[1])
-        ],
+        'been_in': been.sum(axis=0).tolist(),
+        'left_inwards': _columns(
+            [wilson(int((been & inward)[:, ring].sum()), int(been[:, ring].sum())) for ring in range(been.shape[1])]
+        ),
         'steps': int(trials['steps'].sum()),
         'offsets': _offsets(out, name, been.shape[1], config),
     }
 
 
-def _offsets(out: Path, name: str, rings: int, config: SweepConfig) -> dict[str, list[dict[str, Any]]]:
+def _offsets(out: Path, name: str, rings: int, config: SweepConfig) -> dict[str, dict[str, Any]]:
     """Medians of the offsets of each gate in each ring, in steps and in s; those with hidden beginnings left out."""
     kept = ['gate', 'ring', 'offset', 'offset_s', 'censored', 'ended']
     parts = []
@@ -131,18 +131,18 @@ def _offsets(out: Path, name: str, rings: int, config: SweepConfig) -> dict[str,
         parts.append(part.assign(trial=trial, gate=part['gate'].astype('category')))
     table = pd.concat(parts, ignore_index=True)
     weights = resamples(config.count, config.resamples, config.seed)
-    offsets: dict[str, list[dict[str, Any]]] = {}
+    offsets: dict[str, dict[str, Any]] = {}
     for gate in GATE_NAMES.values():
         seen, every = observed(table, gate), table[table['gate'] == gate]
-        offsets[gate] = [
-            {
-                'n': len(rows),
-                'censored': int((every['censored'] & (every['ring'] == ring)).sum()),
-                'steps': median_over_trials(rows['trial'], rows['offset'], weights),
-                'seconds': median_over_trials(rows['trial'], rows['offset_s'].round(4), weights),
-            }
-            for ring, rows in ((ring, seen[seen['ring'] == ring]) for ring in range(rings))
-        ]
+        of_ring = [seen[seen['ring'] == ring] for ring in range(rings)]
+        offsets[gate] = {
+            'n': [len(rows) for rows in of_ring],
+            'censored': [int((every['censored'] & (every['ring'] == ring)).sum()) for ring in range(rings)],
+            'steps': _columns([median_over_trials(rows['trial'], rows['offset'], weights) for rows in of_ring]),
+            'seconds': _columns(
+                [median_over_trials(rows['trial'], rows['offset_s'].round(4), weights) for rows in of_ring]
+            ),
+        }
     return offsets
 
 
@@ -166,11 +166,14 @@ def _shares(out: Path, name: str, count: int) -> Float64:
     return np.stack(found)
 
 
-def _moved(unchanged: Float64, changed: Float64, config: SweepConfig) -> list[dict[str, float]]:
-    value, mean, high = moved(unchanged, changed, config.flips // 10, config.seed)
-    return [
-        {'value': v, 'chance': m, 'chance_high': h} for v, m, h in zip(value.tolist(), mean.tolist(), high.tolist())
-    ]
+def _moved(unchanged: Float64, changed: Float64, config: SweepConfig) -> dict[str, list[float]]:
+    found = moved(unchanged, changed, config.flips // 10, config.seed)
+    return {name: values.tolist() for name, values in zip(('value', 'chance', 'chance_high'), found)}
+
+
+def _columns(rows: Sequence[Mapping[str, float]]) -> dict[str, list[float]]:
+    """A list of numbers of one kind as lists of each: rings are the same everywhere."""
+    return {name: [row[name] for row in rows] for name in rows[0]}
 
 
 def _reacting(
