@@ -19,7 +19,7 @@ class CommandedNode(BaseNode):
     def listen_to(self, commands: TiltCommands) -> None:
         """Take the tilt commands from now on."""
         self.commands = commands
-        self.input(topics.TILT_COMMAND, self._on_tilt, depth=10)  # one would hide a second policy behind the first
+        self.input(topics.TILT_COMMAND, self._on_tilt)
 
     def on_command(self, stamp_ns: int) -> None:
         """Called with the stamp of every command that makes sense, whether it is taken or not."""

@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 from fault_observer import CONTROLLER
-from faults import fault_graph, keeps, ms
+from faults import at_level, fault_graph, keeps, ms
 from test_ball_tracker_node import BOARD, picture
 from test_camera_node import write_folder
 
@@ -129,7 +129,7 @@ def end_in_order(promise, graph, name, number):
     if name == 'policy':
         promise.saw('ms to level command', (graph.levelled(since_ns).t - since_ns) / 1e6)
     elif name == 'arm':
-        level = graph.first(CONTROLLER, since_ns, lambda line: np.abs(line.position).max() < 1e-5)
+        level = graph.first(CONTROLLER, since_ns, at_level)
         promise.saw('ms to arm at level', (level.t - since_ns) / 1e6)
     elif name == 'recorder':
         graph.until(lambda: (graph.folder / 'bag-0/metadata.yaml').exists())
