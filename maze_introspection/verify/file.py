@@ -12,7 +12,7 @@ from mcap.records import Channel, Chunk, Header, Message
 
 from maze_introspection.bag.check import storage_files, summary_of, text_of
 from maze_introspection.bag.checksums import has_data_checksum
-from maze_introspection.bag.decode import cdr_stamp_ns
+from maze_introspection.bag.decode import STAMP_BYTES, cdr_stamp_ns
 from maze_introspection.bag.mcap_file import LIBRARY
 from maze_introspection.bag.salvage import Damage, record_at, salvage
 from maze_introspection.bag.writer import METADATA, BagError
@@ -20,7 +20,6 @@ from maze_introspection.verify.verdict import Check, Finding, in_rows, seconds
 from maze_policy import topics
 
 OURS = LIBRARY.split('/')[0]
-STAMP_BYTES = 12  # of a message that begins with a Header, up to the end of its stamp
 
 
 def check_file(path: Path) -> Check:

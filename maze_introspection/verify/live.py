@@ -113,7 +113,7 @@ class _Live:
         found = replayed_as_live(replace(analysis, offsets=offsets_by_span(analysis)))
         said_of = self._messages(topics.PRECEDING_OFFSET)
         rows = [values for _, values in sorted(said_of.items())]
-        step = np.repeat(sorted(said_of), [len(values) for values in rows])
+        step = np.repeat(np.array(sorted(said_of), dtype=np.int64), [len(values) for values in rows])
         raw = np.concatenate([*rows, np.empty((0, len(topics.OFFSET_COLUMNS)), np.float32)])
         # A run counts where both heard every step of it, and the one before.
         holes = np.concatenate([[analysis.continuity[0] == GAP], ~self._there]).cumsum()
