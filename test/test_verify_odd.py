@@ -8,6 +8,7 @@ from told import messages_of, of_topic, played, write
 
 from maze_introspection.bag import BagWriter
 from maze_introspection.verify import verify
+from maze_introspection.verify.file import check_file
 from maze_policy import topics
 
 
@@ -109,3 +110,16 @@ def test_a_policy_that_says_an_impossible_tilt(told, judge, step_deg):
 
 def _name(topic):
     return topic.name if topic.name.startswith('/') else f'{topics.NAMESPACE}/{topic.name}'
+
+
+@pytest.mark.parametrize(
+    ('numbers', 'says'), [((0, 1, 1, 2), 'number 1 comes more than once'), ((0, 1, 2**32 - 1), '')]
+)
+def test_numbers_that_the_recorder_cannot_have_given(tmp_path, numbers, says):
+    """However large a number is, no list is made of what is missing."""
+    with BagWriter(tmp_path / 'bag') as writer:
+        writer.add_topic('/maze/ball', topics.BALL)
+        for at, number in enumerate(numbers):
+            writer.write('/maze/ball', bytes(100), at, at, number)
+    (finding,) = check_file(tmp_path / 'bag').findings
+    assert says in finding.says or finding.says.startswith('messages 2 to 4294967294 are missing')

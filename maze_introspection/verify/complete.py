@@ -68,8 +68,8 @@ def check_episodes(heard: Heard, steps: Steps, resets: list[Finding]) -> Check:
         if stamp not in known and stamp > first:
             findings.append(steps.near(f'{name} begins at a stamp that no step has', topics.EPISODE, stamp))
     for (_, before), (stamp, name) in pairwise(sorted(zip(series.stamps, series.values))):
-        numbers = [int(found[1]) if (found := OUR_NAME.fullmatch(each)) else None for each in (before, name)]
-        if None not in numbers and numbers[1] not in (1, numbers[0] + 1):  # 1: the policy was started anew
+        first, second = (int(found[1]) if (found := OUR_NAME.fullmatch(each)) else 0 for each in (before, name))
+        if first and second not in (0, 1, first + 1):  # 1: the policy was started anew
             findings.append(_stamped(steps, f'{name} comes after {before}: others are missing', topics.EPISODE, stamp))
     late = 'the recording begins in the middle of an episode' if steps.begins_late else ''
     return Check('episodes', f'{int(steps.begins.sum())} named, each where the memory is reset', tuple(findings), late)
