@@ -254,6 +254,25 @@ class TestDamage:
         assert [damage.offset for damage in found] == [begin]
         assert 'want a chunk of at most' in found[0].why
 
+    def test_a_byte_that_looks_like_the_beginning_of_the_chunk_behind_it(self, whole, tmp_path):
+        data = bytearray(whole.bytes)
+        data[whole.chunks[1][0]] = 99  # where it ends, it says no more
+        data[whole.chunks[1][0] + 1 : whole.chunks[1][0] + 9] = b'\xff' * 8
+        data[whole.chunks[2][0] - 1] = 6
+        broken = whole.broken(tmp_path / 'bag', data, whole.about)
+        expected = [message for at, _, inside in whole.chunks if at != whole.chunks[1][0] for message in inside]
+        assert_refused_and_repaired(whole, broken, expected, tmp_path / 'out')
+
+    def test_a_damaged_chunk_whose_end_is_known_needs_no_search(self, whole, tmp_path, monkeypatch):
+        """A search of the rest of the file for every damaged chunk takes hours on a large one."""
+        data = bytearray(whole.bytes)
+        for _, end, _ in whole.chunks[1:3]:
+            data[end - 5] ^= 0xFF
+        (tmp_path / 'bag.mcap').write_bytes(data)
+        monkeypatch.setattr('maze_introspection.bag.salvage._CHUNK_BEGINS', None)
+        damages = [record for record in salvage(tmp_path / 'bag.mcap') if isinstance(record, Damage)]
+        assert [damage.offset for damage in damages] == [begin for begin, _, _ in whole.chunks[1:3]]
+
     def test_something_behind_the_end(self, whole, tmp_path):
         broken = whole.broken(tmp_path / 'bag', whole.bytes + b'x', whole.about)
         assert_refused_and_repaired(whole, broken, whole.messages, tmp_path / 'out')
