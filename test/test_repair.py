@@ -314,6 +314,23 @@ class TestBagsOfOthers:
         (tmp_path / 'bag.mcap').write_bytes(data)
         assert 'truncated or damaged' in problem_of(tmp_path / 'bag.mcap')
 
+    def test_a_summary_without_a_checksum_that_is_damaged(self, tmp_path):
+        """Where it begins there is no good record; there is an end all the same."""
+        with (tmp_path / 'bag.mcap').open('wb') as stream:
+            writer = Writer(stream, enable_crcs=False)
+            writer.start(profile='ros2')
+            kind = writer.register_schema('std_msgs/msg/Header', 'ros2msg', b'string frame_id\n')
+            writer.add_message(writer.register_channel('/theirs', 'cdr', kind), 0, bytes(20), 0)
+            writer.finish()
+        data = bytearray((tmp_path / 'bag.mcap').read_bytes())
+        (start,) = struct.unpack_from('<Q', data, len(data) - 28)
+        data[start] = 99
+        data[start + 1 : start + 9] = b'\xff' * 8
+        (tmp_path / 'bag.mcap').write_bytes(data)
+        done = repair(tmp_path / 'bag.mcap', tmp_path / 'out')
+        assert [damage.offset for _, damage in done.damages] == [start, len(data)]
+        assert done.topics['/theirs'].count == 1
+
     @pytest.fixture
     def sqlite(self, whole, tmp_path):
         """The same messages in a SQLite bag without metadata.yaml."""

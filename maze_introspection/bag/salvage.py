@@ -139,7 +139,8 @@ def _resume(stream: BinaryIO, at: int, size: int) -> int:
                 return begin
         except Exception:  # it only looked like one
             continue
-    return size if summary_problem(stream) else max(summary_start(stream), at)
+    start = size if summary_problem(stream) else summary_start(stream)
+    return start if start > at else size  # what is damaged is the summary itself
 
 
 def _chunks(stream: BinaryIO, at: int, size: int) -> Iterator[int]:
