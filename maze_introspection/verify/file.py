@@ -17,6 +17,7 @@ from maze_introspection.bag.salvage import Damage, record_at, salvage
 from maze_introspection.bag.writer import METADATA, BagError
 from maze_introspection.verify.verdict import Check, Finding, seconds
 from maze_policy import topics
+from maze_policy.parameters import shown
 
 OURS = LIBRARY.split('/')[0]
 
@@ -81,7 +82,11 @@ def _counts(path: Path) -> Counter[str]:
     """Messages of each topic as metadata.yaml counts them."""
     try:
         listed = described(path.parent)['topics_with_message_count']
-        return Counter({topic['topic_metadata']['name']: int(topic['message_count']) for topic in listed})
+        told = {topic['topic_metadata']['name']: topic['message_count'] for topic in listed}
+        for pair in told.items():
+            if [type(part) for part in pair] != [str, int]:
+                raise ValueError(f'want topics by name and number of messages, got {shown(pair)}')
+        return Counter(told)
     except OSError as error:
         raise BagError(
             f'{path.parent} is no finished bag: want a rosbag2 folder with {METADATA} in it ({error.strerror}); '
