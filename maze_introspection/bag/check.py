@@ -33,6 +33,11 @@ def check(path: Path) -> None:
     """
     if not path.exists():
         raise BagError(f'there is no bag {path}')
+    if packed := sorted(file.name for file in path.glob('*.zstd')):
+        raise BagError(
+            f'{path}: want files with the messages, got {packed[0]}, compressed as a whole: rewrite the bag without '
+            'compression_mode file (`ros2 bag convert`)'
+        )
     problem = problem_of(path)
     if problem:
         raise BagError(f'{problem}; see what can be had: `maze-introspection repair {path}`')
