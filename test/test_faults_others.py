@@ -73,10 +73,10 @@ def test_who_looks_is_not_missed(promise, name, cost_ms, tmp_path):
             look(graph, looking, 0)
         for turn in promise.times():
             number = FAULTS[turn % len(FAULTS)]
-            if promise.soak:  # the lease of the one that was killed before has ended
+            if promise.soak and turn and number == signal.SIGSTOP:  # the lease of the one killed before has ended
                 graph.first('camera', time.monotonic_ns() + LEASE_NS)
             begin = graph.first('camera', time.monotonic_ns() + 10**9)
-            fault_ns = graph.first('camera', begin.t + window_ns).t
+            fault_ns = graph.first('camera', begin.t + window_ns // 2).t
             graph.kill(name, number)
             end = graph.first('camera', fault_ns + window_ns)
             graph.first(topics.TILT_COMMAND, end.t + 10**8)
