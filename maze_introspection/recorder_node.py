@@ -62,12 +62,12 @@ class RecorderNode(BaseNode):
 
     def _writer(self, name: str) -> Any:
         def write(cdr: bytes, info: Any) -> None:
-            received_ns = self.now_ns()
+            received_ns = max(self.now_ns(), 0)  # a bag knows no time before 1970
             # The middleware knows the machine's time alone, and a bag should have one clock.
-            sent_ns = None if self._sim_time else info.get('source_timestamp')
+            sent_ns = 0 if self._sim_time else info.get('source_timestamp') or 0
             self._note_lost(name, info)
             self.health.count('messages not recorded' if self._stopped else 'messages')
-            self._try(self._bag.write, name, cdr, received_ns, sent_ns or received_ns)
+            self._try(self._bag.write, name, cdr, received_ns, sent_ns if sent_ns > 0 else received_ns)
 
         return write
 

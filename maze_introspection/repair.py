@@ -11,17 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from mcap import records
 from mcap.summary import Summary
 from rosbags.rosbag2.metadata import dump_qos_v8, parse_qos
 
 from maze_introspection.analysis import beginnings
 from maze_introspection.bag import BagError, BagWriter, read_recording
-from maze_introspection.bag.check import good_text, problem_of, storage_files, summary_of
+from maze_introspection.bag.check import described, good_text, problem_of, storage_files, summary_of
 from maze_introspection.bag.salvage import Damage, salvage
 from maze_introspection.bag.salvage_sqlite import salvage_sqlite
-from maze_introspection.bag.writer import CUSTOM_DATA, METADATA, Described
+from maze_introspection.bag.writer import CUSTOM_DATA, Described
 from maze_introspection.config import IntrospectionConfig
 from maze_introspection.recurrence import CORRUPT, GAP
 
@@ -146,7 +145,7 @@ class _Copy:
             elif isinstance(record, records.Header):
                 numbered = record.library.startswith('maze_introspection')
             elif isinstance(record, records.Metadata) and record.name == CUSTOM_DATA:
-                self._custom_data |= json.loads(good_text(record) or '{}')
+                self._custom_data |= _texts(record)
             elif isinstance(record, records.Schema):
                 schemas[record.id] = record
             elif isinstance(record, records.Channel):
@@ -179,7 +178,7 @@ class _Copy:
             self.writer = BagWriter(self._out, self._custom_data)
         if channel.topic not in self._added:
             self._added.add(channel.topic)
-            qos = dump_qos_v8(parse_qos(channel.metadata.get('offered_qos_profiles', '')))
+            qos = _qos(channel.metadata.get('offered_qos_profiles', ''))
             type_hash = channel.metadata.get('topic_type_hash', '')
             self.writer.add_described(
                 channel.topic, Described(schema.name, schema.encoding, schema.data, qos, type_hash)
@@ -190,6 +189,23 @@ class _Copy:
         kept.count += 1
         kept.last_ns = max(kept.last_ns, message.log_time)
         kept.expected = message.sequence + 1 if numbered else kept.count
+
+
+def _texts(record: records.Metadata) -> dict[str, str]:
+    """What a file says of the recording."""
+    try:
+        told = json.loads(good_text(record) or '{}')
+    except (ValueError, RecursionError):
+        return {}
+    return {key: str(value) for key, value in told.items()} if isinstance(told, dict) else {}
+
+
+def _qos(told: str) -> str:
+    """How it was offered, as metadata up to version 8 says it; nothing where that makes no sense."""
+    try:
+        return dump_qos_v8(parse_qos(told))
+    except Exception:  # rosbags stumbles in many ways
+        return ''
 
 
 def _summary(file: Path) -> Summary | None:
@@ -213,7 +229,7 @@ def _told(bag: Path, files: list[Path]) -> dict[str, int] | None:
     try:
         topics = _metadata(bag)['topics_with_message_count']
         return {topic['topic_metadata']['name']: int(topic['message_count']) for topic in topics}
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):  # OverflowError: .inf
         return None
 
 
@@ -226,8 +242,6 @@ def _custom_data(bag: Path) -> dict[str, str]:
 def _metadata(bag: Path) -> dict[str, Any]:
     """What metadata.yaml says, if anything; it may be damaged, so what the files say themselves goes before it."""
     try:
-        content = yaml.safe_load((bag / METADATA).read_bytes())
-        about = content['rosbag2_bagfile_information']
-    except (OSError, yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError):
+        return described(bag)
+    except (OSError, ValueError):
         return {}
-    return about if isinstance(about, dict) else {}

@@ -37,7 +37,7 @@ class TiltCommands:
             self._fresh.forget()
 
     def level(self) -> None:
-        """Level until the next good command, as after one that makes no sense."""
+        """Level until the next good command."""
         self._tilt_rad, self._taken_s = LEVEL, -math.inf
 
     def take(self, tilt_rad: Tilt, who: bytes, stamp_ns: int, now_ns: int, now_s: float) -> tuple[str, str] | None:
@@ -53,9 +53,7 @@ class TiltCommands:
             now_ns: the node's clock, ns.
             now_s: the steady clock, s.
         """
-        present_s = max(PRESENT_S, self._timeout_s)
-        present = {one: at_s for one, at_s in self._commanders.items() if now_s - at_s <= present_s}
-        self._commanders = present | {who: now_s}
+        self._note(who, now_s)
         if len(self._commanders) > 1:
             self.level()
             return 'second policy', f'want one node that commands the tilt, got {len(self._commanders)}: board levelled'
@@ -65,6 +63,16 @@ class TiltCommands:
             self._fresh.used(stamp_ns)
         self._tilt_rad, self._taken_s = tilt_rad, now_s
         return None
+
+    def refuse(self, who: bytes, now_s: float) -> None:
+        """Hear a command that makes no sense: level until the next good one, but who sent it is one who commands."""
+        self._note(who, now_s)
+        self.level()
+
+    def _note(self, who: bytes, now_s: float) -> None:
+        present_s = max(PRESENT_S, self._timeout_s)
+        present = {one: at_s for one, at_s in self._commanders.items() if now_s - at_s <= present_s}
+        self._commanders = present | {who: now_s}
 
     @property
     def heard(self) -> bool:

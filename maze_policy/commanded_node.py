@@ -19,19 +19,19 @@ class CommandedNode(BaseNode):
     def listen_to(self, commands: TiltCommands) -> None:
         """Take the tilt commands from now on."""
         self.commands = commands
-        self.input(topics.TILT_COMMAND, self._on_tilt, depth=10)  # one would hide a second policy behind the first
+        self.input(topics.TILT_COMMAND, self._on_tilt)
 
     def on_command(self, stamp_ns: int) -> None:
         """Called with the stamp of every command that makes sense, whether it is taken or not."""
 
     def _on_tilt(self, message: Any, info: Any) -> None:
+        who = bytes((info.get('publisher_gid') or {}).get('data', b''))
         try:
             tilt_rad = messages.tilt(message)
         except ValueError as error:
-            self.commands.level()
+            self.commands.refuse(who, time.monotonic())
             self.refuse('tilt command', error)
             return
-        who = bytes((info.get('publisher_gid') or {}).get('data', b''))
         # Before Kilted nobody tells who sent a message; then whoever else could have sent it is one too many.
         if not who and (count := self.count_publishers(topics.TILT_COMMAND.name)) > 1:
             self.commands.level()

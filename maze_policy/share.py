@@ -36,7 +36,7 @@ def share_path(relative: str) -> Path:
 def checkpoint_path(name: str | Path | None = None) -> Path:
     """The weights of a policy that ships with the package, by its name (without: nominal), or the path as it is."""
     shipped = CHECKPOINTS / f'{name or "nominal"}.safetensors'
-    return shipped if shipped.exists() else Path(name or shipped)
+    return shipped if os.path.exists(shipped) else Path(name or shipped)  # Path.exists minds names that are too long
 
 
 def policy_name(path: Path) -> str:

@@ -54,6 +54,7 @@ class SimulatorNode(CommandedNode):
 
     def _start(self) -> None:
         self._start_episode()
+        self.wait_until_acknowledged()  # whom we have found may not have found us yet
         self.create_timer(1.0 / self._physics.rate_hz, self._tick, clock=self.steady)
 
     def on_command(self, stamp_ns: int) -> None:

@@ -24,13 +24,13 @@ class Topic:
 
 IMAGE = 'sensor_msgs/msg/Image'
 
-CAMERA_IMAGE = Topic('camera/image_raw', IMAGE, 5)  # rgb8
-CAMERA_INFO = Topic('camera/camera_info', 'sensor_msgs/msg/CameraInfo', 5)
+CAMERA_IMAGE = Topic('camera/image_raw', IMAGE, 30)  # rgb8
+CAMERA_INFO = Topic('camera/camera_info', 'sensor_msgs/msg/CameraInfo', 30)
 OBSERVATION = Topic('policy/observation', IMAGE, 10)  # mono8, exactly what the network saw
 LSTM_GATES = Topic('policy/lstm_gates', IMAGE, 50)  # 4 x n_l: input, forget, candidate, output
 LSTM_STATE = Topic('policy/lstm_state', IMAGE, 50)  # 2 x n_l: hidden, cell
 ACTION_SCORES = Topic('policy/action_scores', IMAGE, 50)  # 1 x n_a: W_a h (+ b)
-TILT_COMMAND = Topic('policy/tilt_command', 'geometry_msgs/msg/Vector3Stamped', 1)  # about x and y, rad
+TILT_COMMAND = Topic('policy/tilt_command', 'geometry_msgs/msg/Vector3Stamped', 30)  # about x and y, rad
 READOUT = Topic('policy/readout', IMAGE, 1, latched=True)  # n_a x (n_l + 1): [W_a | b]
 EPISODE = Topic('policy/episode', 'std_msgs/msg/Header', 1, latched=True)  # stamp of the first frame; id as frame_id
 BALL = Topic('ball', 'geometry_msgs/msg/PointStamped', 10)  # centre in the maze frame, m

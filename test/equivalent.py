@@ -17,6 +17,9 @@ EQUIVALENT = {
         'chosen = np.zeros(steps, dtype=np.int64)': {'zeros -> ones': FILLED},
         'score = np.zeros(steps)': {'zeros -> ones': FILLED},
         'defined = np.zeros(steps, dtype=np.bool_)': {'zeros -> ones': FILLED},
+        'for first in range(0, steps if channels else 0, _STEPS):': {
+            '0 -> -1 #2': 'a range to -1 is as empty as one to 0'
+        },
         'share[rows] = weighted / np.where(total > 0, total, 1.0)[:, None]': {
             '1.0 -> 2.0': 'where the sum is 0 every part of it is 0, whatever it is divided by',
         },

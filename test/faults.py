@@ -169,7 +169,7 @@ class FaultGraph:
 
     def turns_back(self, since_ns):
         """The arm's first command after a time that leads towards level."""
-        return self.first(CONTROLLER, since_ns, lambda line: line.rate[0] < 0 or not any(line.position))
+        return self.first(CONTROLLER, since_ns, lambda line: line.rate[0] < 0 or at_level(line))
 
     def levelled(self, since_ns):
         """The policy's first level command after a time."""
@@ -265,6 +265,11 @@ def keeps(promise, what, limit):
     """
     seen = promise.seen[what]
     assert max(seen) <= (limit if promise.soak else 5 * limit), (what, seen)
+
+
+def at_level(line):
+    """Whether the arm is told to be level."""
+    return np.abs(line.position).max() < 1e-5
 
 
 def steps_of(state):

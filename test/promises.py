@@ -139,7 +139,8 @@ def write_table():
                 f'{what}: {middle:.4g}, at most {most:.4g}' if n > 1 else f'{what}: {most:.4g}'
                 for what, (n, middle, most) in line['seen'].items()
             )
-            kept = f'{line["kept"]:,}' if line['outcome'] == 'passed' else f'**BROKEN after {line["kept"]:,}**'
+            whole = line['outcome'] == 'passed' and line['kept'] == line['count']
+            kept = f'{line["kept"]:,}' if whole else f'**BROKEN after {line["kept"]:,}**'
             rows.append(f'| {line["promise"]} | {line["count"]:,} | {kept} | {seen} | {line["commit"].split()[0]} |')
     text = DOCUMENT.read_text()
     before, after = text.split(BEGIN)[0], text.split(END)[1]

@@ -169,6 +169,12 @@ class TestBadBags:
         with pytest.raises(BagError, match='no finished bag'):
             read_recording(tmp_path)
 
+    def test_a_file_compressed_as_a_whole(self, bag):
+        [file] = bag.glob('*.mcap')
+        file.rename(file.with_name(f'{file.name}.zstd'))
+        with pytest.raises(BagError, match=r'got .*\.mcap\.zstd, compressed as a whole'):
+            read_recording(bag)
+
     @pytest.mark.parametrize('kept', [0.0, 0.001, 0.3, 0.9, 0.999])
     def test_truncated(self, bag, kept):
         path = next(bag.glob('*.mcap'))

@@ -83,7 +83,7 @@ def test_what_is_late_is_not_caught_up_with(recorded):
         pass
     late, after = video.read(), video.read()
     assert late.at_s - first.at_s >= 0.1
-    assert after.at_s - late.at_s == pytest.approx(0.02, abs=1e-6)
+    assert after.at_s - late.at_s >= 0.02 - 1e-6
 
 
 def test_a_file_has_a_rate_of_its_own(tmp_path):

@@ -60,6 +60,25 @@ def test_even_level_from_a_second_commander_is_one_too_many():
     assert clock.tilt(1010) == [0, 0]
 
 
+def test_a_second_commander_who_makes_no_sense_is_one_too_many():
+    """Else the board would lean and level by turns."""
+    clock = Clock()
+    clock.take(1000)
+    clock.commands.refuse(TWO, 1.01)
+    assert clock.tilt(1010) == [0, 0]
+    assert clock.take(1020) == 'second policy'
+    assert clock.tilt(1020) == [0, 0]
+
+
+def test_the_only_commander_may_make_sense_again():
+    clock = Clock()
+    clock.take(1000)
+    clock.commands.refuse(ONE, 1.01)
+    assert clock.tilt(1010) == [0, 0]
+    assert clock.take(1020) is None
+    assert clock.tilt(1020) == TILT.tolist()
+
+
 def test_level_holds_until_the_next_good_command():
     clock = Clock()
     clock.take(1000)

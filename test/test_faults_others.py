@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 from fault_observer import CONTROLLER
-from faults import fault_graph, keeps, ms
+from faults import at_level, fault_graph, keeps, ms
 from test_ball_tracker_node import BOARD, picture
 from test_camera_node import write_folder
 
@@ -16,7 +16,10 @@ from maze_policy import topics
 
 DOES = {'introspection': 'steps', 'recorder': 'messages'}  # what each of them counts
 LOOKING = tuple(DOES)
-COST_MS = 2.0  # that an end may add to the latency at p99
+# What its end may add to the latency at p99. To a recorder that hears no more Fast DDS offers 15 fragments of each
+# picture, 0.4 ms each, until its lease of 20 s ends.
+COST_MS = {'introspection': 2.0, 'recorder': 10.0}
+LEASE_NS = 20 * 10**9
 
 
 def goes_on(graph, name):
@@ -47,37 +50,33 @@ def latencies(graph, since_ns, until_ns):
     return [ms(answers[line.stamp], line) if line.stamp in answers else np.inf for line in frames]
 
 
-FAULTS = (
-    ('introspection', signal.SIGKILL),
-    ('recorder', signal.SIGSTOP),
-    ('recorder', signal.SIGKILL),
-    ('introspection', signal.SIGSTOP),
-)
+FAULTS = (signal.SIGKILL, signal.SIGSTOP)
 
 
+@pytest.mark.parametrize(('name', 'cost_ms'), COST_MS.items())
 @pytest.mark.promise(
     'Safety of control',
-    'introspection, recorder killed (-9) or stopped for 10 s: all 640 x 480 frames answered, p99 changes by <= 2 ms',
-    quick=2,
+    '{name} killed (-9) or stopped for 10 s: all 640 x 480 frames are answered, p99 changes by <= {cost_ms:g} ms',
+    quick=1,
     full=20 * len(FAULTS),
 )
-def test_who_looks_is_not_missed(promise, tmp_path):
+def test_who_looks_is_not_missed(promise, name, cost_ms, tmp_path):
     window_ns = 10**10 if promise.soak else 10**9
-    before, after, name, number = [], [], '', None
+    before, after = [], []
     with fault_graph(tmp_path) as graph:
         graph.watch(topics.CONTRIBUTION)
         graph.node('arm', near_neutral_deg=0.1)
         graph.leaning()
         graph.show('--size', '640', '480')
         graph.leans()
-        for name in LOOKING:
-            look(graph, name, 0)
+        for looking in LOOKING:
+            look(graph, looking, 0)
         for turn in promise.times():
-            if turn and number == signal.SIGKILL:
-                look(graph, name, turn)
-            name, number = FAULTS[turn % len(FAULTS)]
+            number = FAULTS[turn % len(FAULTS)]
+            if promise.soak and turn and number == signal.SIGSTOP:  # the lease of the one killed before has ended
+                graph.first('camera', time.monotonic_ns() + LEASE_NS)
             begin = graph.first('camera', time.monotonic_ns() + 10**9)
-            fault_ns = graph.first('camera', begin.t + window_ns).t
+            fault_ns = graph.first('camera', begin.t + window_ns // 2).t
             graph.kill(name, number)
             end = graph.first('camera', fault_ns + window_ns)
             graph.first(topics.TILT_COMMAND, end.t + 10**8)
@@ -88,12 +87,14 @@ def test_who_looks_is_not_missed(promise, tmp_path):
             if number == signal.SIGSTOP:
                 graph.kill(name, signal.SIGCONT)
                 goes_on(graph, name)
+            else:
+                look(graph, name, turn + 1)
     p99_ms = np.percentile(before, 99), np.percentile(after, 99)
     promise.saw('frames', len(before + after))
     promise.saw('p99 before, ms', p99_ms[0])
     promise.saw('p99 after, ms', p99_ms[1])
     if promise.soak:
-        assert p99_ms[1] - p99_ms[0] <= COST_MS
+        assert p99_ms[1] - p99_ms[0] <= cost_ms
 
 
 @pytest.mark.promise(
@@ -129,7 +130,7 @@ def end_in_order(promise, graph, name, number):
     if name == 'policy':
         promise.saw('ms to level command', (graph.levelled(since_ns).t - since_ns) / 1e6)
     elif name == 'arm':
-        level = graph.first(CONTROLLER, since_ns, lambda line: np.abs(line.position).max() < 1e-5)
+        level = graph.first(CONTROLLER, since_ns, at_level)
         promise.saw('ms to arm at level', (level.t - since_ns) / 1e6)
     elif name == 'recorder':
         graph.until(lambda: (graph.folder / 'bag-0/metadata.yaml').exists())

@@ -91,14 +91,14 @@ def test_two_policies(promise, playing):
         playing.leans()
         since_ns = time.monotonic_ns()
         other = playing.leaning('second policy')
-        second = playing.until(lambda since_ns=since_ns: twice(playing.said(topics.TILT_COMMAND, since_ns)))
-        back = playing.turns_back(second.t)
-        promise.saw('ms from its first command to the arm turning back', ms(back, second))
-        report = playing.reason('arm', second.t, 'second policy')
+        second = playing.until(lambda since_ns=since_ns: second_command(playing.said(topics.TILT_COMMAND, since_ns)))
+        back = playing.turns_back(since_ns)
+        promise.saw('ms from its first command to the arm turning back', max(ms(back, second), 0.0))
+        report = playing.reason('arm', since_ns, 'second policy')
         assert 'want one node that commands the tilt, got 2' in report.says
         playing.first('camera', second.t, lambda line, second=second: ms(line, second) > 1000)
         until_ns = time.monotonic_ns()
-        assert twice(playing.said(topics.TILT_COMMAND, until_ns - 200_000_000)), 'both command still'
+        assert second_command(playing.said(topics.TILT_COMMAND, until_ns - 200_000_000)), 'both command still'
         assert not [line for line in playing.said(CONTROLLER, back.t, until_ns) if line.rate[0] > 0], 'nothing moved it'
         playing.kill(('second policy', 'policy')[turn % 2])
         playing.leans()
@@ -107,11 +107,14 @@ def test_two_policies(promise, playing):
     keeps(promise, 'ms from its first command to the arm turning back', SAFE_MS)
 
 
-def twice(lines):
-    """The first command that answers a frame which another one has answered."""
+def second_command(lines):
+    """The second policy's first command, or None: less than the most, which the first commands, or a second answer.
+
+    The observer may come to hear the second one late, when it commands the most too.
+    """
     seen = set()
     for line in lines:
-        if line.stamp in seen:
+        if line.stamp in seen or line.tilt[0] < np.radians(4.99):
             return line
         seen.add(line.stamp)
     return None

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import tempfile
 from pathlib import Path
 from random import Random
@@ -23,7 +24,9 @@ projection_matrix: {rows: 3, cols: 4, data: [600.0, 0, 319.5, 0, 0, 600.0, 239.5
 """
 
 
-@pytest.mark.promise('Bad input', 'bags with a mutated header or metadata', quick=60, full=10_000)
+@pytest.mark.promise(
+    'Bad input', 'bags with a mutated header or metadata: read, verified, repaired', quick=60, full=10_000
+)
 def test_bags(promise):
     promised(promise, 'test_fuzz_files', 'bags', 500)
 
@@ -47,7 +50,16 @@ def bags():
 
     from maze_introspection.bag import read_recording, write_recording
     from maze_introspection.bag.writer import TYPES
+    from maze_introspection.repair import recurrence_says, repair
+    from maze_introspection.verify import verify
 
+    def mend(bag):
+        done = repair(bag, folder / 'repaired')
+        assert list(done.lines())
+        if done.out:
+            recurrence_says(done.out)
+
+    uses = (read_recording, mend, lambda bag: verify(bag).text(5))
     keep, folder = in_a_folder()
     recording = with_live(made_recording(steps=8, channels=3, resets=(0, 4)))
     write_recording(folder / 'ours', recording)
@@ -83,8 +95,9 @@ def bags():
             changed = mutated(random, head) + rest if which == 'head' else head + mutated(random, rest)
         path.write_bytes(changed)
         (path.parent / 'metadata.yaml').write_bytes(said)
+        shutil.rmtree(folder / 'repaired', ignore_errors=True)
         try:
-            read_recording(path.parent)
+            random.choice(uses)(path.parent)
         finally:
             assert not (folder / 'canary').exists()
 

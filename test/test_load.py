@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from made import made_recording
-from whole_graph import counts, film, grown_mb, latency_ms, read, run, run_simulated
+from whole_graph import counts, film, grown_mb, latency_ms, played_ns, read, run, run_simulated
 
 from maze_introspection.demo import node_command
 from maze_policy import messages, topics
@@ -46,6 +46,10 @@ def nothing_is_lost(promise, folder, rate_hz):
     for count in counts(bag):
         assert count.recorded == count.published, count
         assert count.published > 0.9 * promise.count, count
+    # What comes later than 100 ms, where the system halts a process for so long, is refused: not lost, but no step.
+    unanswered = len(played_ns(bag)) - len(latency_ms(bag))
+    assert unanswered <= promise.count / 1000
+    promise.saw(f'frames refused at {rate_hz:g} Hz', unanswered)
     promise.saw(f'p99 of stamp to tilt at {rate_hz:g} Hz, ms', np.percentile(latency_ms(bag), 99))
 
 

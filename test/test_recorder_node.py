@@ -402,6 +402,26 @@ def test_an_empty_bag_is_no_success(promise, recording, tmp_path):
         assert 'recorder: nothing was recorded: no message on ' in error
 
 
+@pytest.mark.parametrize('sent_ns', [None, 0, -1, -(2**63), 2**63 - 1])
+def test_a_message_whose_sender_has_an_impossible_clock_is_recorded_too(graph, tmp_path, sent_ns):
+    recorder = graph.add(RecorderNode, bag=str(tmp_path / 'bag'), topics=['ball'])
+    graph.until(lambda: '/maze/ball' in recorder._bag.count)
+    recorder._writer('/maze/ball')(bytes(20), {'source_timestamp': sent_ns})
+    recorder.finish()
+    assert recorder._bag.count['/maze/ball'] == 1
+
+
+def test_a_folder_that_goes_ends_the_recording_and_nothing_else(graph, tmp_path):
+    recorder = graph.add(RecorderNode, bag=str(tmp_path / 'bag'), topics=['ball'])
+    graph.until(lambda: '/maze/ball' in recorder._bag.count)
+    shutil.rmtree(tmp_path / 'bag')
+    recorder._writer('/maze/ball')(bytes(20), {})
+    graph.until(lambda: recorder._stopped)
+    assert 'No such file or directory' in recorder._stopped
+    with pytest.raises(BagError, match='recording ended early'):
+        recorder.finish()
+
+
 def test_what_gets_lost_on_the_way_is_counted(graph, tmp_path):
     """By the numbers that the middleware gives; here two publishers on one topic, and three lost messages."""
     probe, other = graph.probe(), graph.probe()

@@ -1,4 +1,5 @@
 import os
+import re
 import shutil
 import sqlite3
 import struct
@@ -6,6 +7,7 @@ import struct
 import numpy as np
 import pytest
 import yaml
+import zstandard
 from made import keeping, made_recording
 from mcap.records import Chunk
 from mcap.stream_reader import StreamReader, breakup_chunk
@@ -21,6 +23,7 @@ from maze_introspection.bag.salvage import Damage, salvage
 from maze_introspection.bag.writer import TYPES
 from maze_introspection.cli import main
 from maze_introspection.repair import recurrence_says, repair
+from maze_introspection.verify import verify
 from maze_policy import topics
 from maze_policy.maze import load_maze
 
@@ -183,6 +186,20 @@ class TestWhatIsSaid:
         assert main(['repair', str(broken)]) == 2
         assert 'no message could be recovered' in capsys.readouterr().err
 
+    @pytest.mark.parametrize('about', ['[' * 5000, '{a: ' * 2000, "a: '" + 'x' * 1_000_000, '[1]', 'a: !!float x'])
+    def test_metadata_that_hurts_its_reader(self, whole, tmp_path, about):
+        broken = whole.broken(tmp_path / 'bag', whole.bytes[: whole.chunks[-1][1]], about.encode())
+        with pytest.raises(BagError, match=r'metadata.yaml is damaged'):
+            verify(broken)
+        done = repair(broken, tmp_path / 'out')
+        assert sum(kept.count for kept in done.topics.values()) == len(whole.messages)
+
+    @pytest.mark.parametrize('count', ['.inf', '.nan', '1e400', 'x', '[1]'])
+    def test_metadata_that_counts_nonsense(self, whole, tmp_path, count):
+        about = re.sub(rb'message_count: \d+', f'message_count: {count}'.encode(), whole.about)
+        broken = whole.broken(tmp_path / 'bag', whole.bytes[: whole.chunks[-1][1]], about)
+        assert {kept.told for kept in repair(broken, tmp_path / 'out').topics.values()} == {None}
+
     @pytest.mark.parametrize('there', ['nowhere', 'folder', 'file'])
     def test_no_bag(self, tmp_path, capsys, there):
         (tmp_path / 'folder').mkdir()
@@ -237,6 +254,25 @@ class TestDamage:
         assert [damage.offset for damage in found] == [begin]
         assert 'want a chunk of at most' in found[0].why
 
+    def test_a_byte_that_looks_like_the_beginning_of_the_chunk_behind_it(self, whole, tmp_path):
+        data = bytearray(whole.bytes)
+        data[whole.chunks[1][0]] = 99  # where it ends, it says no more
+        data[whole.chunks[1][0] + 1 : whole.chunks[1][0] + 9] = b'\xff' * 8
+        data[whole.chunks[2][0] - 1] = 6
+        broken = whole.broken(tmp_path / 'bag', data, whole.about)
+        expected = [message for at, _, inside in whole.chunks if at != whole.chunks[1][0] for message in inside]
+        assert_refused_and_repaired(whole, broken, expected, tmp_path / 'out')
+
+    def test_a_damaged_chunk_whose_end_is_known_needs_no_search(self, whole, tmp_path, monkeypatch):
+        """A search of the rest of the file for every damaged chunk takes hours on a large one."""
+        data = bytearray(whole.bytes)
+        for _, end, _ in whole.chunks[1:3]:
+            data[end - 5] ^= 0xFF
+        (tmp_path / 'bag.mcap').write_bytes(data)
+        monkeypatch.setattr('maze_introspection.bag.salvage._CHUNK_BEGINS', None)
+        damages = [record for record in salvage(tmp_path / 'bag.mcap') if isinstance(record, Damage)]
+        assert [damage.offset for damage in damages] == [begin for begin, _, _ in whole.chunks[1:3]]
+
     def test_something_behind_the_end(self, whole, tmp_path):
         broken = whole.broken(tmp_path / 'bag', whole.bytes + b'x', whole.about)
         assert_refused_and_repaired(whole, broken, whole.messages, tmp_path / 'out')
@@ -278,6 +314,23 @@ class TestBagsOfOthers:
         (tmp_path / 'bag.mcap').write_bytes(data)
         assert 'truncated or damaged' in problem_of(tmp_path / 'bag.mcap')
 
+    def test_a_summary_without_a_checksum_that_is_damaged(self, tmp_path):
+        """Where it begins there is no good record; there is an end all the same."""
+        with (tmp_path / 'bag.mcap').open('wb') as stream:
+            writer = Writer(stream, enable_crcs=False)
+            writer.start(profile='ros2')
+            kind = writer.register_schema('std_msgs/msg/Header', 'ros2msg', b'string frame_id\n')
+            writer.add_message(writer.register_channel('/theirs', 'cdr', kind), 0, bytes(20), 0)
+            writer.finish()
+        data = bytearray((tmp_path / 'bag.mcap').read_bytes())
+        (start,) = struct.unpack_from('<Q', data, len(data) - 28)
+        data[start] = 99
+        data[start + 1 : start + 9] = b'\xff' * 8
+        (tmp_path / 'bag.mcap').write_bytes(data)
+        done = repair(tmp_path / 'bag.mcap', tmp_path / 'out')
+        assert [damage.offset for _, damage in done.damages] == [start, len(data)]
+        assert done.topics['/theirs'].count == 1
+
     @pytest.fixture
     def sqlite(self, whole, tmp_path):
         """The same messages in a SQLite bag without metadata.yaml."""
@@ -309,7 +362,7 @@ class TestBagsOfOthers:
         database = sqlite3.connect(file)
         database.execute('PRAGMA journal_mode=WAL')
         database.execute('PRAGMA wal_autocheckpoint=0')
-        database.execute('INSERT INTO messages (topic_id, timestamp, data) VALUES (1, 99, ?)', (b'late',))
+        database.execute('INSERT INTO messages (topic_id, timestamp, data) VALUES (1, 99, ?)', (b'\0late',))
         database.commit()
         broken = tmp_path / 'broken'
         shutil.copytree(sqlite, broken)  # as a kill would leave it: the journal is merged at a close
@@ -317,7 +370,31 @@ class TestBagsOfOthers:
         (broken / 'metadata.yaml').write_text('')
         assert 'still in' in problem_of(broken)
         repair(broken, tmp_path / 'out')
-        assert (99, b'late') in [(time, data) for _, _, time, _, data in messages(tmp_path / 'out' / 'out_0.mcap')]
+        assert (99, b'\0late') in [(time, data) for _, _, time, _, data in messages(tmp_path / 'out' / 'out_0.mcap')]
+
+    @pytest.mark.parametrize('column', ['data = 500000', "data = 'text'", "timestamp = 'now'", 'timestamp = -5'])
+    def test_sqlite_rows_that_hold_something_else(self, whole, sqlite, tmp_path, column):
+        """SQLite takes any type in any column; a number as data is no message of as many zeros."""
+        with sqlite3.connect(next(sqlite.glob('*.db3'))) as database:
+            (there,) = database.execute('SELECT COUNT(*) FROM messages').fetchone()
+            database.execute(f'UPDATE messages SET {column} WHERE id = 20')
+        done = repair(sqlite, tmp_path / 'out')
+        assert sum(kept.count for kept in done.topics.values()) == there - 1
+        assert '1 rows left out: want a time and CDR in each' in str(done.damages[0][1])
+        assert not done.complete
+
+    def test_sqlite_whose_messages_are_compressed_one_by_one(self, sqlite, tmp_path):
+        """What was to decompress them stood in metadata.yaml; as they are they are no messages."""
+        with sqlite3.connect(next(sqlite.glob('*.db3'))) as database:
+            database.execute('UPDATE messages SET data = ?', (zstandard.compress(b'message'),))
+        with pytest.raises(BagError, match=r'no message could be recovered .*want a time and CDR'):
+            repair(sqlite, tmp_path / 'out')
+
+    def test_how_a_topic_was_offered_may_be_nonsense(self, sqlite, tmp_path):
+        with sqlite3.connect(next(sqlite.glob('*.db3'))) as database:
+            database.execute("UPDATE topics SET offered_qos_profiles = '- x: ['")
+        repair(sqlite, tmp_path / 'out')
+        assert read_recording(tmp_path / 'out').steps
 
     def test_sqlite_that_is_cut(self, whole, sqlite, tmp_path):
         file = next(sqlite.glob('*.db3'))

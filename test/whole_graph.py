@@ -248,9 +248,7 @@ def counts(bag: Bag) -> list[Count]:
         for topic in published
         if node in bag.told
     ]
-    played = played_ns(bag)
-    answered = np.isin(played, bag.times_ns[topics.TILT_COMMAND.name][:, 0]).sum()
-    return [*found, Count(topics.TILT_COMMAND.name, len(played), int(answered))]
+    return [*found, Count(topics.TILT_COMMAND.name, int(bag.told['policy']['frames']), len(latency_ms(bag)))]
 
 
 def played_ns(bag: Bag) -> Any:

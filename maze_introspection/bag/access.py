@@ -11,15 +11,12 @@ from typing import Any
 from rosbags.interfaces import Connection
 from rosbags.rosbag2 import Reader
 
-from maze_introspection.bag.check import check
+from maze_introspection.bag.check import check, metadata_text
 from maze_introspection.bag.decode import cdr_stamp_ns
-from maze_introspection.bag.writer import METADATA, TYPES, BagError
+from maze_introspection.bag.writer import TYPES, BagError
 from maze_policy import topics
 from maze_policy.parameters import shown
 from maze_policy.topics import Topic
-from maze_policy.yaml_file import refuse_deep
-
-METADATA_MOST_B = 200_000  # of a hundred topics 70,000
 
 
 @contextmanager
@@ -31,7 +28,8 @@ def open_bag(path: Path, namespace: str | None) -> Iterator[OpenBag]:
     """
     check(path)
     try:
-        _check_readable(path / METADATA)
+        if path.is_dir():
+            metadata_text(path)
         reader = Reader(path)
         reader.open()
         _check_description(reader)
@@ -129,14 +127,6 @@ class OpenBag:
         if wanted is not None and wanted.rstrip('/') not in found:
             raise BagError(f'{self.path} has no policy in namespace {wanted}; it has one in: {", ".join(found)}')
         return found[0] if wanted is None else wanted.rstrip('/')
-
-
-def _check_readable(metadata: Path) -> None:
-    """Refuse a metadata.yaml that takes its reader for ever."""
-    if metadata.exists():
-        if metadata.stat().st_size > METADATA_MOST_B:
-            raise ValueError(f'want {METADATA} of at most {METADATA_MOST_B} B, got {metadata.stat().st_size} B')
-        refuse_deep(metadata, metadata.read_bytes())
 
 
 def _check_description(reader: Reader) -> None:

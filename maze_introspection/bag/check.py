@@ -5,7 +5,9 @@ from __future__ import annotations
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
+import yaml
 from mcap.reader import SeekingReader
 from mcap.records import Header, Message, Metadata
 from mcap.summary import Summary
@@ -14,6 +16,10 @@ from maze_introspection.bag.checksums import data_problem, has_data_checksum, su
 from maze_introspection.bag.mcap_file import LIBRARY, MAGIC, digest
 from maze_introspection.bag.salvage import Damage, record_at, salvage
 from maze_introspection.bag.writer import METADATA, BagError
+from maze_policy.parameters import shown
+from maze_policy.yaml_file import refuse_deep
+
+METADATA_MOST_B = 200_000  # of a hundred topics 70,000
 
 
 def check(path: Path) -> None:
@@ -27,6 +33,11 @@ def check(path: Path) -> None:
     """
     if not path.exists():
         raise BagError(f'there is no bag {path}')
+    if packed := sorted(file.name for file in path.glob('*.zstd')):
+        raise BagError(
+            f'{path}: want files with the messages, got {packed[0]}, compressed as a whole: rewrite the bag without '
+            'compression_mode file (`ros2 bag convert`)'
+        )
     problem = problem_of(path)
     if problem:
         raise BagError(f'{problem}; see what can be had: `maze-introspection repair {path}`')
@@ -55,6 +66,38 @@ def problem_of(path: Path) -> str | None:
         if told is not None and path.is_dir() and about.read_bytes() != told.encode():
             return f'{path} is damaged: {METADATA} is not the one that was recorded'
     return None
+
+
+def metadata_text(path: Path) -> bytes:
+    """The metadata.yaml of a bag.
+
+    Raises:
+        ValueError: if it would take its reader for ever.
+        OSError: if it cannot be read.
+    """
+    with (path / METADATA).open('rb') as file:
+        text = file.read(METADATA_MOST_B + 1)
+    if len(text) > METADATA_MOST_B:
+        raise ValueError(f'want {METADATA} of at most {METADATA_MOST_B} B, got more')
+    refuse_deep(path / METADATA, text)
+    return text
+
+
+def described(path: Path) -> dict[str, Any]:
+    """What the metadata.yaml of a bag says.
+
+    Raises:
+        ValueError: if it says nothing, or would take its reader for ever.
+        OSError: if it cannot be read.
+    """
+    text = metadata_text(path)
+    try:
+        about = yaml.safe_load(text.decode())['rosbag2_bagfile_information']
+    except Exception as error:  # PyYAML stumbles in many ways
+        raise ValueError(f'want {METADATA} of a bag, got {type(error).__name__}: {error}') from error
+    if not isinstance(about, dict):
+        raise ValueError(f'want names and values in {METADATA}, got {shown(about)}')
+    return about
 
 
 def storage_files(path: Path) -> list[Path]:

@@ -15,6 +15,7 @@ from maze_policy import topics
 from maze_policy.topics import Topic
 
 Float32 = npt.NDArray[np.float32]
+STAMP_BYTES = 12  # of a message that begins with a Header, up to the end of its stamp
 
 
 def matrix(path: Path, topic: Topic, message: Any) -> Float32:
@@ -53,7 +54,13 @@ def stamp_ns(header: Any) -> int:
 
 
 def cdr_stamp_ns(cdr: bytes) -> int:
-    """Stamp of a serialized message that begins with a Header: behind the 4 bytes of encapsulation."""
+    """Stamp of a serialized message that begins with a Header: behind the 4 bytes of encapsulation.
+
+    Raises:
+        ValueError: if it is too short for one.
+    """
+    if len(cdr) < STAMP_BYTES:
+        raise ValueError(f'want {STAMP_BYTES} B with a stamp, got {len(cdr)} B')
     sec, nanosec = struct.unpack_from('<iI' if cdr[1] else '>iI', cdr, 4)
     return int(sec * 1_000_000_000 + nanosec)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from io import BytesIO
+from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -34,7 +35,9 @@ RECORD: dict[int, Any] = {
     Opcode.DATA_END: records.DataEnd,
 }
 MAX_BYTES = 2**30  # a damaged size must not ask for more memory than there is
-_CHUNK_BEGINS = re.compile(rb'\x06.{5}\x00{3}', re.DOTALL)  # opcode and a length below 2^40
+# Opcode and a length below 2^40; times, size and checksum; the compression. It looks ahead: beginnings may overlap.
+_CHUNK_BEGINS = re.compile(rb'\x06(?=.{5}\0{3}.{28}(?:\0{4}|\x04\0{3}zstd|\x03\0{3}lz4))', re.DOTALL)
+_CHUNK_BEGINS_B = 45  # what that looks at, at most
 _WINDOW = 2**20
 
 
@@ -129,18 +132,20 @@ def _opened(chunk: records.Chunk) -> list[records.McapRecord]:
 def _resume(stream: BinaryIO, at: int, size: int) -> int:
     """Where it goes on after a damaged record: behind it, or at the next good chunk, or where the summary begins."""
     behind = at + 9 + int.from_bytes(read_at(stream, at, 9)[1:], 'little')
-    for begin in (behind, *_chunks(stream, at + 1, size)):
+    for begin in chain([behind], _chunks(stream, at + 1, size)):
         try:
             record, _ = _record(stream, begin, size)
             if not isinstance(record, records.Chunk) or _opened(record):
                 return begin
         except Exception:  # it only looked like one
             continue
-    return size if summary_problem(stream) else max(summary_start(stream), at)
+    start = size if summary_problem(stream) else summary_start(stream)
+    return start if start > at else size  # what is damaged is the summary itself
 
 
 def _chunks(stream: BinaryIO, at: int, size: int) -> Iterator[int]:
     """Offsets at which a chunk may begin."""
     for begin in range(at, size, _WINDOW):
-        for found in _CHUNK_BEGINS.finditer(read_at(stream, begin, _WINDOW + 8)):
-            yield begin + found.start()
+        for found in _CHUNK_BEGINS.finditer(read_at(stream, begin, _WINDOW + _CHUNK_BEGINS_B - 1)):
+            if found.start() < _WINDOW:  # else it is the next window's
+                yield begin + found.start()

@@ -13,6 +13,9 @@ from mcap import records
 
 from maze_introspection.bag.salvage import Damage
 from maze_introspection.bag.writer import TYPES
+from maze_policy.parameters import shown
+
+CDR = b'\0'  # how a serialized message begins; one that was compressed does not
 
 
 def salvage_sqlite(path: Path) -> Iterator[records.McapRecord | Damage]:
@@ -28,8 +31,15 @@ def salvage_sqlite(path: Path) -> Iterator[records.McapRecord | Damage]:
                 database.execute('PRAGMA writable_schema=ON')  # else a database that was cut is not read at all
                 yield from _topics(database)
                 rows = database.execute('SELECT topic_id, timestamp, data FROM messages ORDER BY id')
+                odd: list[object] = []
                 for topic, stamp_ns, data in rows:
-                    yield records.Message(topic, stamp_ns, data, stamp_ns, 0)
+                    if isinstance(stamp_ns, int) and stamp_ns >= 0 and isinstance(data, bytes) and data[:1] == CDR:
+                        yield records.Message(topic, stamp_ns, data, stamp_ns, 0)
+                    else:
+                        odd.append((stamp_ns, data) if not odd else None)
+                if odd:
+                    first = shown(odd[0])
+                    yield Damage(0, 0, f'{len(odd):,} rows left out: want a time and CDR in each, got {first} first')
         except (sqlite3.Error, ValueError, TypeError) as error:
             yield Damage(0, 0, f'SQLite reads no further: {error}')
 

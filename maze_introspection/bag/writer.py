@@ -177,7 +177,10 @@ class BagWriter:
     def _check_space(self) -> None:
         if not self._min_free_bytes:
             return
-        disk = os.statvfs(self.path)
+        try:
+            disk = os.statvfs(self.path)
+        except OSError as error:  # the folder has gone, or what it was on
+            raise self._refused(error) from error
         free = disk.f_bavail * disk.f_frsize
         if free < self._min_free_bytes:
             raise DiskFullError(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from itertools import pairwise
+
 import numpy as np
 
 from maze_introspection.verify.heard import Heard
@@ -14,6 +17,7 @@ PER_STEP = (*PARTS, topics.TILT_COMMAND, topics.CAMERA_IMAGE, topics.CONTRIBUTIO
 DERIVED = (topics.CONTRIBUTION, topics.SALIENT, topics.PRECEDING_OFFSET)  # that come with nothing but a step
 # In the order of their stamps. The tilt command is levelled between steps, at the time of that.
 ORDERED = (*PARTS, *DERIVED, topics.TILT_COMMAND, topics.CAMERA_IMAGE, topics.CAMERA_INFO, topics.BALL, topics.EPISODE)
+OUR_NAME = re.compile(r'episode-(\d{4,9})')  # as our policy node counts its episodes
 NEEDED = (topics.LSTM_GATES, topics.LSTM_STATE, topics.ACTION_SCORES, topics.READOUT, topics.EPISODE)
 
 
@@ -44,7 +48,8 @@ def check_messages(heard: Heard, steps: Steps) -> Check:
     if any(lost.values()):
         says += '; missing: ' + ', '.join(f'{count} {name}' for name, count in lost.items() if count)
     findings.sort(key=lambda finding: finding.stamp_ns or 0)
-    absent = [topic.name for topic in PER_STEP if topic not in recorded]
+    wanted = (*PER_STEP, topics.CAMERA_INFO) if topics.CAMERA_IMAGE in recorded else PER_STEP
+    absent = [topic.name for topic in wanted if not len(heard.series[topic])]
     return Check('messages', says, tuple(findings), f'not recorded: {", ".join(absent)}' if absent else '')
 
 
@@ -62,6 +67,10 @@ def check_episodes(heard: Heard, steps: Steps, resets: list[Finding]) -> Check:
     for stamp, name in zip(series.stamps, series.values):
         if stamp not in known and stamp > first:
             findings.append(steps.near(f'{name} begins at a stamp that no step has', topics.EPISODE, stamp))
+    for (_, before), (stamp, name) in pairwise(sorted(zip(series.stamps, series.values))):
+        first, second = (int(found[1]) if (found := OUR_NAME.fullmatch(each)) else 0 for each in (before, name))
+        if first and second not in (0, 1, first + 1):  # 1: the policy was started anew
+            findings.append(_stamped(steps, f'{name} comes after {before}: others are missing', topics.EPISODE, stamp))
     late = 'the recording begins in the middle of an episode' if steps.begins_late else ''
     return Check('episodes', f'{int(steps.begins.sum())} named, each where the memory is reset', tuple(findings), late)
 

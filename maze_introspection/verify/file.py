@@ -7,20 +7,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import yaml
 from mcap.records import Channel, Chunk, Header, Message
 
-from maze_introspection.bag.check import storage_files, summary_of, text_of
+from maze_introspection.bag.check import described, storage_files, summary_of, text_of
 from maze_introspection.bag.checksums import has_data_checksum
-from maze_introspection.bag.decode import cdr_stamp_ns
+from maze_introspection.bag.decode import STAMP_BYTES, cdr_stamp_ns
 from maze_introspection.bag.mcap_file import LIBRARY
 from maze_introspection.bag.salvage import Damage, record_at, salvage
 from maze_introspection.bag.writer import METADATA, BagError
-from maze_introspection.verify.verdict import Check, Finding, in_rows, seconds
+from maze_introspection.verify.verdict import Check, Finding, seconds
 from maze_policy import topics
+from maze_policy.parameters import shown
 
 OURS = LIBRARY.split('/')[0]
-STAMP_BYTES = 12  # of a message that begins with a Header, up to the end of its stamp
 
 
 def check_file(path: Path) -> Check:
@@ -82,9 +81,12 @@ class _Scan:
 def _counts(path: Path) -> Counter[str]:
     """Messages of each topic as metadata.yaml counts them."""
     try:
-        about = yaml.safe_load(path.read_text())['rosbag2_bagfile_information']
-        listed = about['topics_with_message_count']
-        return Counter({topic['topic_metadata']['name']: int(topic['message_count']) for topic in listed})
+        listed = described(path.parent)['topics_with_message_count']
+        told = {topic['topic_metadata']['name']: topic['message_count'] for topic in listed}
+        for pair in told.items():
+            if [type(part) for part in pair] != [str, int]:
+                raise ValueError(f'want topics by name and number of messages, got {shown(pair)}')
+        return Counter(told)
     except OSError as error:
         raise BagError(
             f'{path.parent} is no finished bag: want a rosbag2 folder with {METADATA} in it ({error.strerror}); '
@@ -122,7 +124,13 @@ def _sequence_findings(topic: str, numbers: list[tuple[int, int]]) -> list[Findi
         Finding(f'out of its place: number {sequence[at]} where {ordered[at]} belongs', topic, stamp_ns=int(stamps[at]))
         for at in np.flatnonzero(sequence != ordered)
     ]
-    for first, last in in_rows(sorted(set(range(int(ordered[-1]) + 1)) - set(sequence.tolist()))):
+    step = np.diff(ordered, prepend=-1)
+    findings += [
+        Finding(f'number {ordered[at]} comes more than once', topic, stamp_ns=int(stamps[sequence == ordered[at]][-1]))
+        for at in np.flatnonzero(step == 0)
+    ]
+    for at in np.flatnonzero(step > 1):
+        first, last = ordered[at] - step[at] + 1, ordered[at] - 1
         after = int(stamps[np.argmax(sequence > last)])
         many = f'messages {first} to {last} are' if last > first else f'message {first} is'
         findings.append(Finding(f'{many} missing, just before stamp {seconds(after)}', topic, stamp_ns=after))

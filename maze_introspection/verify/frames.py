@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from maze_introspection.bag.access import OpenBag
-from maze_introspection.bag.decode import cdr_stamp_ns, pixels
+from maze_introspection.bag.decode import STAMP_BYTES, cdr_stamp_ns, pixels
 from maze_introspection.verify.steps import Steps
 from maze_introspection.verify.verdict import Check, Finding
 from maze_policy import topics
@@ -32,9 +32,9 @@ def frames(
     waiting: dict[int, Frame] = {}
     due = 0
     for topic, cdr in bag.raw(tuple(wanted)):
-        step = step_of.get(cdr_stamp_ns(cdr), -1)
+        step = step_of.get(cdr_stamp_ns(cdr), -1) if len(cdr) >= STAMP_BYTES else -1
         if step < due or topic in waiting.get(step, {}):
-            continue  # of no step, or twice: found already
+            continue  # of no step, twice, or too short: found already
         picture: Image | None = None
         try:
             picture = pixels(bag.path, topic, bag.decode(topic, cdr)).copy()  # torch wants to be able to write

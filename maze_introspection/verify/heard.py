@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from collections import Counter
 from typing import Any
 
@@ -13,6 +12,7 @@ from maze_introspection.bag.access import OpenBag
 from maze_introspection.bag.decode import cdr_stamp_ns, introspection_parameters, matrix
 from maze_introspection.verify.verdict import Finding
 from maze_policy import topics
+from maze_policy.config import TiltConfig
 from maze_policy.topics import Topic
 
 # Matrices: wanted rows and columns, None where the policy or the step decides.
@@ -85,7 +85,7 @@ class Heard:
             if topic is not topics.WATCHED:
                 stamp = cdr_stamp_ns(cdr)
             self._take(topic, stamp or 0, cdr)
-        except (ValueError, TypeError, KeyError, IndexError, struct.error, AssertionError, OverflowError) as error:
+        except Exception as error:  # a damaged message shows as whatever its decoder stumbles over
             says = str(error).removeprefix(f'{self.path}: ')
             self.malformed.append(Finding(f'does not decode: {says}', topic.name, stamp_ns=stamp))
 
@@ -120,10 +120,10 @@ class Heard:
         for status in message.status:
             if status.name == f'{self._namespace}/policy':
                 values = {pair.key: pair.value for pair in status.values}
-                for key in topics.POLICY_KEYS:
-                    if key in values:
-                        is_number = key in topics.TILT_KEYS.values()
-                        self.facts.setdefault(key, float(values[key]) if is_number else values[key])
+                tilt = {name: float(values[key]) for name, key in topics.TILT_KEYS.items() if key in values}
+                TiltConfig.from_dict(tilt)  # or it is malformed
+                said = {key: values[key] for key in topics.POLICY_KEYS if key in values}
+                self.facts = said | {topics.TILT_KEYS[name]: number for name, number in tilt.items()} | self.facts
 
     def settle(self) -> None:
         """Once all is heard: matrices that are not of the size of the others of their topic are malformed."""

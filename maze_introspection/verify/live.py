@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from difflib import SequenceMatcher
@@ -16,6 +17,7 @@ from maze_introspection.contribution import salient
 from maze_introspection.recording import LIVE_OFFSET, Live, Recording
 from maze_introspection.recurrence import GAP
 from maze_introspection.verify.heard import Heard
+from maze_introspection.verify.recur import MOST
 from maze_introspection.verify.steps import Bool, Float32, Steps
 from maze_introspection.verify.verdict import Check, Finding
 from maze_policy import topics
@@ -113,7 +115,7 @@ class _Live:
         found = replayed_as_live(replace(analysis, offsets=offsets_by_span(analysis)))
         said_of = self._messages(topics.PRECEDING_OFFSET)
         rows = [values for _, values in sorted(said_of.items())]
-        step = np.repeat(sorted(said_of), [len(values) for values in rows])
+        step = np.repeat(np.array(sorted(said_of), dtype=np.int64), [len(values) for values in rows])
         raw = np.concatenate([*rows, np.empty((0, len(topics.OFFSET_COLUMNS)), np.float32)])
         # A run counts where both heard every step of it, and the one before.
         holes = np.concatenate([[analysis.continuity[0] == GAP], ~self._there]).cumsum()
@@ -125,32 +127,39 @@ class _Live:
         told = np.stack([found[name].astype(np.float32) for name in topics.OFFSET_COLUMNS], axis=1)
         column = topics.OFFSET_COLUMNS.index('distance_m')
         seen = ~np.isnan(self._steps.ball_m[:, 0])
-        findings = [
-            self._steps.at('missing: an offset of this step tells the distance of the ball', topics.BALL, lost)
-            for lost in np.unique(step[np.isfinite(raw[:, column]) & ~seen[step]]).tolist()
-            if topics.BALL in self._steps.has
-        ]
+        unseen = np.unique(step[np.isfinite(raw[:, column]) & ~seen[step]])
+        listed = topics.BALL in self._heard.listed
+        findings = self._steps.rows(
+            'missing: an offset of this step tells the distance of the ball',
+            topics.BALL,
+            unseen[: listed * len(unseen)],
+        )
         raw = raw.copy()
         raw[~seen[step], column] = told[~seen[found['step']], column] = np.nan
         want, got = _by_step(told, found['step']), _by_step(raw, step)
         findings += self._differences(topics.PRECEDING_OFFSET, want, got, self._there)
-        return self._check('offset', self._there, findings, f'{len(found)} offsets of three gates')
+        check = self._check('offset', self._there, findings, f'{len(found)} offsets of three gates')
+        if listed or not len(unseen):
+            return check
+        return replace(check, unchecked=f'their distances in {len(unseen)} steps: {topics.BALL.name} was not recorded')
 
     def watched(self) -> Check:
         """These have no stamp: they must be those of the steps, in their order."""
         series = self._heard.series[topics.WATCHED]
-        sets = {channels for channels, _ in series.values}
-        if len(sets) != 1:
-            why = f'its channels changed: {sorted(sets)}' if sets else 'no message, or no channel is watched'
-            return Check('watched', unchecked=why)
-        channels = list(sets.pop())
-        if not all(channel < self._steps.channels for channel in channels):
+        if not len(series):
+            return Check('watched', unchecked='no message, or no channel is watched')
+        sets = Counter(channels for channels, _ in series.values)
+        [(most, many)] = sets.most_common(1)
+        if many < MOST * len(series):
+            return Check('watched', unchecked=f'its channels changed: {sorted(sets)}')
+        channels = list(most)
+        if not all(0 <= channel < self._steps.channels for channel in channels):
             return Check('watched', findings=(Finding(f'no such channels: {channels}', topics.WATCHED.name),))
         share = self._analysis.contribution.share
         looked = np.flatnonzero(self._has(topics.CONTRIBUTION) | self._has(topics.SALIENT))
         gates = self._steps.gates
         want = [np.column_stack([gates[s][:, channels].T, share[s, channels]]).tobytes() for s in looked]
-        said = [np.ascontiguousarray(values).tobytes() for _, values in series.values]
+        said = [np.ascontiguousarray(values).tobytes() if told == most else b'' for told, values in series.values]
         findings = []
         if want != said:
             for tag, first, end, here, past in SequenceMatcher(None, want, said, autojunk=False).get_opcodes():

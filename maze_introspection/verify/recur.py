@@ -100,6 +100,7 @@ def check_range(steps: Steps) -> Check:
         (topics.LSTM_STATE, 'cell', steps.cell, -np.inf, np.inf),
         (topics.ACTION_SCORES, 'scores', steps.scores, -np.inf, np.inf),
         (topics.TILT_COMMAND, 'tilt', steps.tilt_rad, -np.inf, np.inf),
+        (topics.BALL, 'position', steps.ball_m, -np.inf, np.inf),
     ]
     for topic, name, values, low, high in parts:
         if topic not in steps.has:
