@@ -24,7 +24,7 @@ from maze_introspection.analysis import analyze
 from maze_introspection.cli import main
 from maze_introspection.config import SweepConfig
 from maze_introspection.validity.events import KEY, read_events
-from maze_introspection.validity.reaction import changes, moved, sign_flips, trends
+from maze_introspection.validity.reaction import changes, moved, resemblance, sign_flips, trends
 from maze_introspection.validity.resample import resamples
 from maze_introspection.validity.suspects import UNCHANGED, worlds
 from maze_introspection.validity.suspects import settings as settings_of
@@ -156,6 +156,30 @@ def test_moved_is_the_share_that_other_channels_make():
     np.testing.assert_array_equal(value, [np.nan, 0.0, 1.0])
     assert mean[2] == pytest.approx(6 / 16, abs=0.04)  # |+-1 +-1 +-1 +-1| / 4 in the mean
     assert high[2] == 1.0
+
+
+def test_settings_resemble_each_other_where_the_same_channels_change():
+    rng = np.random.default_rng(7)
+    change, other = rng.normal(size=(2, 6, 9))
+    weights = resamples(6, 20, 1)
+    found, again = resemblance(np.stack([change, 3 * change, -change, other]), weights)
+
+    def halves(one, two, weight=(1,) * 6):
+        rows = np.repeat(np.arange(6), weight)
+        means = [[of[rows[rows % 2 == part]].mean(axis=0) for part in (0, 1)] for of in (one, two)]
+        return np.mean([np.corrcoef(means[0][part], means[1][1 - part])[0, 1] for part in (0, 1)])
+
+    np.testing.assert_allclose(found[0], [halves(change, of) for of in (change, change, -change, other)])
+    np.testing.assert_allclose(again[5, 0, 3], halves(change, other, weights[5].astype(int)))
+
+
+def test_what_settings_share_by_their_comparison_alone_is_no_resemblance():
+    """All changes have the same unchanged trials taken off."""
+    rng = np.random.default_rng(9)
+    noise = rng.normal(size=(2, 40, 500)) - rng.normal(size=(40, 500))
+    found, _ = resemblance(noise, np.ones((1, 40)))
+    assert np.corrcoef(noise.mean(axis=1))[0, 1] > 0.4
+    assert abs(found[0, 1]) < 0.15
 
 
 def test_the_interval_of_a_median_comes_from_drawing_trials():

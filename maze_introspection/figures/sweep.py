@@ -33,21 +33,23 @@ def sweep_figure(sweeps: Sequence[Mapping[str, Any]]) -> Figure:
         for axes in line:
             axes.axvline(about['here'], color='0.75', linewidth=2.5, zorder=0)
             axes.set_xlabel(about['label'])
-        for name, sweep, color, marker, offsets in zip(names, sweeps, SIDE_COLORS, MARKERS, line[1:]):
-            of = sweep['suspects'][suspect]
-            _draw_success(line[0], of, color, marker, name)
+        for side, (name, sweep, offsets) in enumerate(zip(names, sweeps, line[1:])):
+            of, color, marker = sweep['suspects'][suspect], SIDE_COLORS[side], MARKERS[side]
+            _draw_success(line[0], of, side, color=color, marker=marker, label=name)
             _draw_offsets(offsets, of, gate)
             _draw_reacting(line[-1], of, color, marker)
         line[0].set(ylabel='solved, %', ylim=(-5, 105))
         line[1].set_ylabel('offset, steps')
         line[-1].set_ylabel('channels')
         line[-1].set_ylim(bottom=-1)
-        for offsets in line[2:-1]:
-            offsets.sharey(line[1])
+        for offsets in line[1:-1]:
+            offsets.sharey(grid[0, 1])
     grid[0, 0].set_title('success', loc='left')
     for axes, name in zip(grid[0, 1:], names):
-        axes.set_title(f'median {gate} offset' + (f', {name}' if len(names) > 1 else ''), loc='left')
-    grid[0, -1].set_title('changed (dashed: trend)', loc='left')
+        axes.set_title('median offset' + (f', {name}' if len(names) > 1 else f', {gate} gate'), loc='left')
+    grid[0, 1].set_ylim(bottom=0)
+    grid[0, 1].yaxis.set_major_locator(MaxNLocator(4, integer=True))
+    grid[0, -1].set_title('channels changed', loc='left')
     if len(names) > 1:
         grid[0, 0].legend(loc='lower left')
     handles, labels = grid[0, 1].get_legend_handles_labels()
@@ -65,9 +67,10 @@ def _bars(axes: Axes, at: Any, found: Mapping[str, Sequence[float]], **style: An
     axes.errorbar(at, value, yerr=error, elinewidth=0.7, linewidth=0.9, markersize=3, **style)
 
 
-def _draw_success(axes: Axes, of: Mapping[str, Any], color: str, marker: str, label: str) -> None:
+def _draw_success(axes: Axes, of: Mapping[str, Any], side: int, **style: Any) -> None:
     found = {name: [100 * setting['success'][name] for setting in of['settings']] for name in ('value', 'low', 'high')}
-    _bars(axes, _values(of), found, color=color, marker=marker, label=label)
+    at = np.array(_values(of))
+    _bars(axes, at + 0.02 * side * (at.max() - at.min()), found, **style)
 
 
 def _draw_offsets(axes: Axes, of: Mapping[str, Any], gate: str) -> None:
@@ -79,7 +82,6 @@ def _draw_offsets(axes: Axes, of: Mapping[str, Any], gate: str) -> None:
         found = {name: [steps[name][ring] for steps in every] for name in ('value', 'low', 'high')}
         color, marker = ACTION_COLORS[(ring - 1) % len(ACTION_COLORS)], MARKERS[(ring - 1) % len(MARKERS)]
         _bars(axes, at + (ring - rings / 2) * aside, found, color=color, marker=marker, label=f'ring {ring}')
-    axes.set_ylim(bottom=0)
 
 
 def _draw_reacting(axes: Axes, of: Mapping[str, Any], color: str, marker: str) -> None:

@@ -97,3 +97,28 @@ def moved(share: Float64, other: Float64, draws: int, seed: int) -> tuple[Float6
                 *np.percentile(by_chance, [97.5]),
             )
     return found[0], found[1], found[2]
+
+
+def resemblance(changes_of: Float64, weights: Float64) -> tuple[Float64, Float64]:
+    """Whether the same channels change alike in two settings: a correlation over channels, shape (S, S).
+
+    Pearson's, of the mean changes over every other trial in the one setting and over the remaining trials in the other,
+    the mean of both ways to do so. Of the same trials it would be too high: all are compared with the same unchanged
+    ones, whose chance they share. The diagonal is a setting with itself, which noise keeps below 1.
+
+    Args:
+        changes_of: in S settings, shape (S, I, C), as `changes` gives them.
+        weights: how often each trial is in each resample, shape (B, I).
+
+    Returns:
+        The correlations, and those of each resample, shape (B, S, S); NaN where a half is empty.
+    """
+    settings, half = len(changes_of), np.arange(changes_of.shape[1]) % 2 == 0
+
+    def of(weight: Float64) -> Float64:
+        even, odd = ((changes_of * (weight * part)[:, np.newaxis]).sum(axis=1) for part in (half, ~half))
+        with np.errstate(invalid='ignore', divide='ignore'):
+            both = np.corrcoef(even, odd)[:settings, settings:]
+        return np.asarray((both + both.T) / 2, dtype=np.float64)
+
+    return of(np.ones(len(half))), np.stack([of(weight) for weight in weights])

@@ -47,7 +47,7 @@ def _busy(world: WorldConfig, frames: float) -> WorldConfig:
 
 
 SUSPECT = {
-    'camera_delay': Suspect('camera delay, frames more', lambda world: 0.0, _delayed),
+    'camera_delay': Suspect('camera delay, frames', lambda world: 0.0, _delayed),
     'frame_rate': Suspect(
         'frame rate, Hz',
         lambda world: mean(world.rate_hz),
@@ -63,7 +63,7 @@ SUSPECT = {
         lambda world: mean(world.tilt_lag_s),
         lambda world, lag_s: replace(world, tilt_lag_s=(lag_s, lag_s)),
     ),
-    'inference': Suspect('inference time, frame periods', lambda world: 0.0, _busy),
+    'inference': Suspect('inference, frames', lambda world: 0.0, _busy),
 }
 
 

@@ -13,7 +13,7 @@ import pandas as pd
 from maze_introspection.config import SweepConfig
 from maze_introspection.validity.discovery import false_discovery_rates
 from maze_introspection.validity.events import observed, read_events
-from maze_introspection.validity.reaction import changes, moved, sign_flips, trends
+from maze_introspection.validity.reaction import changes, moved, resemblance, sign_flips, trends
 from maze_introspection.validity.resample import drawn, estimate, interval, median, resamples, tally
 from maze_introspection.validity.suspects import SUSPECT, UNCHANGED, Setting
 from maze_introspection.validity.swept import EVENTS, TRIALS, paths
@@ -33,10 +33,10 @@ def summarise(out: Path, found: Sequence[Setting], config: SweepConfig) -> tuple
     measured = {name: _setting(out, name, config) for name in names}
     share = {name: _shares(out, name, config.count) for name in names}
     numbers: dict[str, Any] = {}
-    tables = []
+    tables, slowest = [], {}
     for suspect in config.suspects:
         swept = [setting for setting in found if setting.suspect == suspect]
-        channels, table = _reacting(swept, share, config)
+        channels, table, change = _reacting(swept, share, config)
         numbers[suspect] = {
             'label': SUSPECT[suspect].label,
             'here': next(setting.value for setting in swept if setting.name == UNCHANGED),
@@ -53,11 +53,25 @@ def summarise(out: Path, found: Sequence[Setting], config: SweepConfig) -> tuple
             'trend': channels,
         }
         tables.append(table)
+        at = _slowest(numbers[suspect]['settings'])
+        if at is not None:
+            slowest[suspect] = {'value': swept[at].value, 'change': change[at]}
     reacting = [set(of['trend']['channels']) for of in numbers.values()]
     numbers = {
         'suspects': numbers,
         'react_to_all': sorted(set.intersection(*reacting)),
         'react_to_any': sorted(set.union(*reacting)),
+        'resemblance': {
+            'values': {suspect: of['value'] for suspect, of in slowest.items()},
+            **estimate(
+                *resemblance(
+                    np.stack([of['change'] for of in slowest.values()]),
+                    resamples(config.count, config.resamples, config.seed),
+                )
+            ),
+        }
+        if len(slowest) > 1
+        else None,
     }
     return numbers, pd.concat(tables, ignore_index=True)
 
@@ -178,8 +192,8 @@ def _columns(rows: Sequence[Mapping[str, float]]) -> dict[str, list[float]]:
 
 def _reacting(
     swept: Sequence[Setting], share: Mapping[str, Float64], config: SweepConfig
-) -> tuple[dict[str, Any], pd.DataFrame]:
-    """The channels that react to one suspect, and its rows of the table."""
+) -> tuple[dict[str, Any], pd.DataFrame, Float64]:
+    """The channels that react to one suspect, its rows of the table, and the changes of each trial, see `changes`."""
     stacked = np.stack([share[setting.name] for setting in swept])
     here = next(index for index, setting in enumerate(swept) if setting.name == UNCHANGED)
     change, rise = changes(stacked, here), trends(stacked)
@@ -239,7 +253,17 @@ def _reacting(
         )
         for setting, each, each_change, (low, high), each_q in zip(swept, stacked, change, limits, q_each)
     ]
-    return numbers, pd.concat(tables, ignore_index=True)
+    return numbers, pd.concat(tables, ignore_index=True), change
+
+
+def _slowest(found: Sequence[Mapping[str, Any]]) -> int | None:
+    """Which changed setting takes longest of those in which at least half of the trials succeed."""
+    slow = [
+        (setting['seconds']['value'], index)
+        for index, setting in enumerate(found)
+        if setting['name'] != UNCHANGED and 2 * setting['success']['solved'] >= setting['success']['trials']
+    ]
+    return max(slow)[1] if slow else None
 
 
 def _mean_known(share: Float64) -> Float64:
