@@ -16,8 +16,8 @@ def shipped(folder: str) -> list[tuple[str, list[str]]]:
 
 
 # What the analysis needs on a laptop without ROS. `policy` adds playing and distilling, `train` reinforcement
-# learning, `ray` sweeps on a Ray cluster, `ros` the ROS 2 wheels for a machine without a ROS distribution, `test` what `make test` uses. Exact
-# versions: constraints.txt.
+# learning, `ray` sweeps on a Ray cluster, `ros` the ROS 2 wheels for a machine without a ROS distribution, `test` what
+# `make test` uses. Exact versions: constraints.txt.
 analysis = [
     'joblib',
     'lifelines',
