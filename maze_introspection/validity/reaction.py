@@ -111,7 +111,8 @@ def resemblance(changes_of: Float64, weights: Float64) -> tuple[Float64, Float64
         weights: how often each trial is in each resample, shape (B, I).
 
     Returns:
-        The correlations, and those of each resample, shape (B, S, S); NaN where a half is empty.
+        The correlations, and those of each resample, shape (B, S, S); NaN where a half is empty. A resample has fewer
+        trials that differ, so it is noisier and its correlations are lower.
     """
     settings, half = len(changes_of), np.arange(changes_of.shape[1]) % 2 == 0
 
