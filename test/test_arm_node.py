@@ -14,7 +14,7 @@ from maze_policy.arm_node import ArmNode
 
 LIMIT, FASTEST, HARDEST = np.radians([5.0, 30.0, 400.0])
 PERIOD_S = 0.01
-HELD_UP_S = 0.05  # for so long another test may have the processor
+HELD_UP_S = 0.25  # for so long another test may have the processor
 SOON_S = 0.5  # the promise of 0.15 s is the soak's, which has the processor for itself
 PATIENT = {'max_age_s': 10.0, 'command_timeout_s': 10.0}  # a busy machine is no silence
 UNHURRIED = {'time_from_start_s': 1.0}  # nor a stall

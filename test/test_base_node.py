@@ -221,6 +221,10 @@ class Ending(BaseNode):
         else:
             raise {'disk': OSError('no space left'), 'bug': KeyError('bug')}[self.fault]
 
+    @property
+    def listeners(self):
+        return self._outputs[topics.EPISODE].get_subscription_count()
+
     def last_words(self):
         self.events.append('last words')
         self._outputs[topics.EPISODE].publish(header_at(1))
@@ -237,13 +241,17 @@ def lonely(domain, monkeypatch):
 
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_in_order_and_the_last_words_still_go_out(graph, lonely, number):
-    probe, events = graph.probe(), []
+    probe, events, made = graph.probe(), [], []
     probe.hear(topics.EPISODE)
     listening = threading.Event()
 
+    def make():
+        made.append(Ending(events))
+        return made[0]
+
     def watch():
         try:
-            graph.until(probe.matched)
+            graph.until(lambda: probe.matched() and made and made[0].listeners)
             listening.set()
         finally:
             os.kill(os.getpid(), number)
@@ -252,7 +260,7 @@ def test_a_signal_ends_in_order_and_the_last_words_still_go_out(graph, lonely, n
     watcher = threading.Thread(target=watch)
     watcher.start()
     handler = signal.getsignal(number)
-    assert run(lambda: Ending(events)) == 0
+    assert run(make) == 0
     watcher.join()
     assert listening.is_set()
     assert events == ['last words', 'finish']

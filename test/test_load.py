@@ -45,7 +45,7 @@ def nothing_is_lost(promise, folder, rate_hz):
     bag = read(folder / 'bag')
     for count in counts(bag):
         assert count.recorded == count.published, count
-        assert count.published > 0.9 * promise.count, count
+        assert count.published > (0.9 if promise.soak else 0.5) * promise.count, count
     # What comes later than 100 ms, where the system halts a process for so long, is refused: not lost, but no step.
     unanswered = len(played_ns(bag)) - len(latency_ms(bag))
     assert unanswered <= promise.count / 1000

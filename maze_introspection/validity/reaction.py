@@ -64,7 +64,7 @@ def sign_flips(values: Float64, draws: int, seed: int) -> Float64:
         seed: of these.
     """
     signs = np.random.default_rng(seed).choice([-1.0, 1.0], (draws, len(values)))
-    far = np.abs(values.sum(axis=0)) * (1 - ROUNDING)
+    far = np.abs(values.sum(axis=0)) - ROUNDING * np.abs(values).sum(axis=0)  # equal sums may be rounded apart
     hits: Float64 = (np.abs(signs @ values) >= far).sum(axis=0).astype(np.float64)
     return (1 + hits) / (1 + draws)
 
