@@ -28,6 +28,7 @@ SAFE_MS = 150.0
 PERIOD_NS = 1e9 / 30
 HALT_MS = 70.0  # six messages at twice the camera's rate
 OBSERVED = (topics.TILT_COMMAND, topics.DIAGNOSTICS, topics.EPISODE, topics.LSTM_STATE, CONTROLLER)
+ANSWERS = (topics.TILT_COMMAND, topics.LSTM_GATES, topics.LSTM_STATE)  # to each frame
 MODULES = {
     'policy': 'maze_policy.policy_node',
     'arm': 'maze_policy.arm_node',
@@ -80,6 +81,7 @@ class FaultGraph:
 
     def watch(self, *more, but=()):
         wanted = [topic.name for topic in (*OBSERVED, *more) if topic not in but]
+        self._answers = [topic for topic in ANSWERS if topic.name in wanted]
         self.start('observer', [sys.executable, str(HERE / 'fault_observer.py'), *wanted], heard=True)
 
     def show(self, *arguments):
@@ -160,7 +162,9 @@ class FaultGraph:
     # what is seen of it
 
     def leans(self, since_ns=0):
-        """Wait until the arm stands where the policy tilts it at most."""
+        """Wait until the arm stands where the policy tilts it at most, and the observer hears the policy too."""
+        for topic in self._answers:
+            self.first(topic, 0)
         return self.first(
             CONTROLLER,
             since_ns or time.monotonic_ns(),

@@ -175,7 +175,7 @@ def test_scores_that_are_not_finite(promise, graph, checkpoint):
         network.actor.weight[0] = 1.0
         network.lstm.bias_ih_l0.fill_(2.0)
 
-    graph.watch(topics.LSTM_GATES, topics.ACTION_SCORES)
+    graph.watch(topics.LSTM_GATES)
     graph.node('arm', near_neutral_deg=0.1)
     graph.node('policy', checkpoint=checkpoint('burst', burst))
     graph.show()
