@@ -65,6 +65,7 @@ test = [
     'pre-commit',
     'pytest',
     'pytest-cov',
+    'pytest-rerunfailures',
     'pytest-timeout',
     'pytest-xdist',
     'ruff',

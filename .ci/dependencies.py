@@ -59,6 +59,7 @@ DEPENDENCIES = [
     Dependency('hypothesis', 'hypothesis', 'python3-hypothesis', 'test'),
     Dependency('pytest', 'pytest', 'python3-pytest', 'test'),
     Dependency('pytest_cov', 'pytest-cov', None, 'test'),
+    Dependency('pytest_rerunfailures', 'pytest-rerunfailures', None, 'test'),
     Dependency('xdist', 'pytest-xdist', None, 'test'),
     Dependency('pytest_timeout', 'pytest-timeout', None, 'test'),
     Dependency('colcon_ros', 'colcon-common-extensions', None, 'test'),

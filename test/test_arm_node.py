@@ -13,7 +13,6 @@ from maze_policy import messages, topics
 from maze_policy.arm_node import ArmNode
 
 LIMIT, FASTEST, HARDEST = np.radians([5.0, 30.0, 400.0])
-PERIOD_S = 0.01
 HELD_UP_S = 0.25  # for so long another test may have the processor
 SOON_S = 0.5  # the promise of 0.15 s is the soak's, which has the processor for itself
 PATIENT = {'max_age_s': 10.0, 'command_timeout_s': 10.0}  # a busy machine is no silence
@@ -381,7 +380,7 @@ def test_without_a_controller_it_ends_with_a_sentence_and_has_sent_nothing(graph
 
 
 def test_a_flood_of_commands_never_exceeds_a_limit(graph, process):
-    """1 kHz of random tilts, on the wire: by the positions, by the velocities, and by the time they were sent."""
+    """1 kHz of random tilts, on the wire: by the positions and the velocities (accelerations: test_faults_limits)."""
     _, controller, commander = process(*(f'{name}:={value}' for name, value in (PATIENT | UNHURRIED).items()))
     rng = np.random.default_rng(5)
     end_s, said = time.monotonic() + 4.0, 0
@@ -394,15 +393,12 @@ def test_a_flood_of_commands_never_exceeds_a_limit(graph, process):
     assert said > 3000
     commander.say([0.0, 0.0])
     graph.until(reaches(controller, [0.0, 0.0]))
-    sent_s = np.array([at_s for at_s, _ in controller.path])
     path, rates = np.array([joints for _, joints in controller.path]), np.array(controller.rates)
     assert len(path) > 100
     assert np.abs(path).max() <= LIMIT * (1 + 1e-9)
     assert keeps_to(controller, FASTEST)
     assert np.abs(rates).max() <= FASTEST * (1 + 1e-9)
     assert np.abs(rates).max() > FASTEST * 0.9, 'the flood moves it'
-    changed = np.abs(np.diff(rates, axis=0)).max(axis=1)
-    assert (changed <= HARDEST * (np.diff(sent_s) + PERIOD_S)).all()
 
 
 def test_a_second_policy_levels_the_board(graph, process):
