@@ -86,24 +86,25 @@ def test_a_policy_that_falls_silent(promise, playing):
     quick=1,
     full=20,
 )
-def test_two_policies(promise, playing):
+def test_two_policies(promise, graph):
+    graph.play()
     for turn in promise.times():
-        playing.leans()
+        graph.leans()
         since_ns = time.monotonic_ns()
-        other = playing.leaning('second policy')
-        second = playing.until(lambda since_ns=since_ns: second_command(playing.said(topics.TILT_COMMAND, since_ns)))
-        back = playing.turns_back(since_ns)
+        other = graph.leaning('second policy')
+        second = graph.until(lambda since_ns=since_ns: second_command(graph.said(topics.TILT_COMMAND, since_ns)))
+        back = graph.turns_back(since_ns)
         promise.saw('ms from its first command to the arm turning back', max(ms(back, second), 0.0))
-        report = playing.reason('arm', since_ns, 'second policy')
+        report = graph.reason('arm', since_ns, 'second policy')
         assert 'want one node that commands the tilt, got 2' in report.says
-        playing.first('camera', second.t, lambda line, second=second: ms(line, second) > 1000)
+        graph.first('camera', second.t, lambda line, second=second: ms(line, second) > 1000)
         until_ns = time.monotonic_ns()
-        assert second_command(playing.said(topics.TILT_COMMAND, until_ns - 200_000_000)), 'both command still'
-        assert not [line for line in playing.said(CONTROLLER, back.t, until_ns) if line.rate[0] > 0], 'nothing moved it'
-        playing.kill(('second policy', 'policy')[turn % 2])
-        playing.leans()
+        assert second_command(graph.said(topics.TILT_COMMAND, until_ns - 200_000_000)), 'both command still'
+        assert not [line for line in graph.said(CONTROLLER, back.t, until_ns) if line.rate[0] > 0], 'nothing moved it'
+        graph.kill(('second policy', 'policy')[turn % 2])
+        graph.leans()
         if turn % 2:
-            playing.processes['policy'] = other
+            graph.processes['policy'] = other
     keeps(promise, 'ms from its first command to the arm turning back', SAFE_MS)
 
 
